@@ -1,0 +1,10 @@
+//! MindBot: a chat gateway that loses nothing it has acknowledged.
+
+pub mod config;
+pub mod domain;
+pub mod knowledge;
+pub mod pipeline;
+pub mod platforms;
+pub mod providers;
+pub mod simulate;
+pub mod supervise;

@@ -1,0 +1,1 @@
+//! The stages of one turn: plain functions over plain data.

@@ -1,0 +1,199 @@
+//! Chat platforms: the table of kinds, and the messages that every adapter answers.
+//!
+//! A new platform is one file that ends in its `KIND`, and one line in [`KINDS`].
+
+use crate::config;
+use crate::domain::{Deadline, Disposition, Inbound, Mark, Source};
+use crate::supervise::CallError;
+use actix::Message;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// What a platform can show, as data.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Largest part in UTF-8 bytes.
+    pub max_bytes: usize,
+    /// Whether the adapter takes [`Preview`], and how many a second; 0 is never.
+    pub previews_per_second: u32,
+    /// Sends a minute that the platform allows us; 0 is no limit.
+    pub sends_per_minute: u32,
+}
+
+/// What the pump does with a part of which nobody knows whether it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownRule {
+    /// Once more, flagged as a possible repeat so that the platform can drop it.
+    RepeatOnceFlagged,
+    /// Once more: showing the same part twice is impossible, because the reader merges by its id.
+    SameKey,
+    /// Shown as `unknown`; a person decides.
+    Ask,
+}
+
+/// One webhook call as it came in. `query` is the raw query string; `now` is Unix seconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Call<'a> {
+    pub is_get: bool,
+    pub query: &'a str,
+    pub body: &'a [u8],
+    pub now: i64,
+}
+
+/// A verified webhook call: what to store, and what to answer once it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Opened {
+    pub events: Vec<Inbound>,
+    /// Body of the 200, `text/plain`; empty for most.
+    pub ack: String,
+}
+
+/// Why a webhook call was not taken. Nothing of it is shown to the caller but the status.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Rejection {
+    /// A parameter is missing or unreadable: 400.
+    #[error("{0}")]
+    Malformed(&'static str),
+    /// Wrong signature, wrong receiver, or bytes that do not decrypt: 403.
+    #[error("{0}")]
+    Forged(&'static str),
+    /// Well signed, but this many seconds away from our clock (positive: from the future): 403, and `/readyz` shows the skew.
+    #[error("timestamp is {0} s away from this machine's clock")]
+    Stale(i64),
+}
+
+/// Verifies and decodes webhook calls. Pure and synchronous; any bytes give a value, never a panic.
+pub trait Ingress: Send + Sync {
+    fn open(&self, call: Call<'_>) -> Result<Opened, Rejection>;
+}
+
+/// One reply part on its way out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OutPart {
+    /// Row id in the outbox; the same on every attempt.
+    pub id: i64,
+    /// The message that this answers, and which part of the reply this is, from 0.
+    pub message: i64,
+    pub part: u32,
+    pub conversation: String,
+    pub reply_route: serde_json::Value,
+    pub text: String,
+    pub mark: Option<Mark>,
+    pub degraded: bool,
+    pub sources: Vec<Source>,
+    /// True when an earlier attempt may have arrived: the adapter flags the repeat where the platform knows how.
+    pub may_repeat: bool,
+    /// How long ago the part was first tried.
+    pub age: Duration,
+    /// Unix milliseconds at which the reply was committed.
+    pub at_ms: i64,
+}
+
+/// Raised by an adapter in the statement before its request leaves, so that a crash before it is known to have sent nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Begun(Arc<AtomicBool>);
+
+impl Begun {
+    pub fn raise(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    pub fn lower(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+
+    pub fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Hands one part to the platform. `Ok` means the platform acknowledged it, not that bytes were written.
+#[derive(Debug, Message)]
+#[rtype(result = "Result<Delivered, PlatformError>")]
+pub struct Deliver {
+    pub part: OutPart,
+    pub deadline: Deadline,
+    pub begun: Begun,
+}
+
+/// The platform's receipt.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Delivered {
+    /// The platform's id of the sent message, where it gives one.
+    pub platform_id: String,
+    /// Calls made to the platform for this part, token refreshes not counted.
+    pub calls: u32,
+}
+
+/// Shows unfinished text where the platform can edit. Lossy: the newest text wins, an answer is not waited for.
+#[derive(Debug, Clone, Message)]
+#[rtype(result = "()")]
+pub struct Preview {
+    pub conversation: String,
+    pub message: i64,
+    /// The whole text so far, or a word about the turn's state.
+    pub state: PreviewState,
+}
+
+/// What a preview says.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PreviewState {
+    /// The turn has started.
+    Working,
+    /// The whole text so far.
+    Text(Arc<str>),
+    /// The turn ended without a reply of its own (given back, cancelled).
+    Gone,
+}
+
+/// Why a part was not delivered, named for what the pump does next.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PlatformError {
+    /// The platform asked for patience, or is briefly unwell: again later. Nothing was delivered.
+    #[error("{reason}")]
+    Later { after: Duration, reason: String },
+    /// The same, and every other part to this platform waits as well.
+    #[error("{reason}")]
+    RateLimited { after: Duration, reason: String },
+    /// This part can never be delivered (recipient gone, content refused).
+    #[error("{0}")]
+    Rejected(String),
+    /// The part is too large for the platform after all: cut it smaller.
+    #[error("{0}")]
+    TooLong(String),
+    /// The configuration is at fault (secret, permission, trusted address): an operator must act.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// The request left and no answer came: nobody knows.
+    #[error("{0}")]
+    Unknown(String),
+    /// The call did not end as calls do.
+    #[error(transparent)]
+    Call(#[from] CallError),
+}
+
+impl PlatformError {
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Later { after, .. } | Self::RateLimited { after, .. } => Disposition::RetryAfter(*after),
+            Self::Rejected(_) | Self::TooLong(_) => Disposition::GiveUp,
+            Self::Misconfigured(_) => Disposition::Report,
+            Self::Unknown(_) => Disposition::GiveUp,
+            Self::Call(error) => error.disposition(),
+        }
+    }
+}
+
+/// One kind of platform: the word in the configuration, what it can do, and how to make one.
+pub struct Kind {
+    pub name: &'static str,
+    pub limits: Limits,
+    /// What happens to a part whose fate is unknown.
+    pub unknown: UnknownRule,
+    /// Reads a section for what a struct cannot say: missing credentials, impossible combinations. `(key, message)` each.
+    pub check: fn(&config::Platform) -> Vec<(&'static str, String)>,
+    /// Builds the webhook side; `None` for a kind without one. `skew` is the accepted clock difference.
+    pub ingress: fn(&config::Platform, skew: Duration) -> Option<Arc<dyn Ingress>>,
+}
+

@@ -1,0 +1,1 @@
+//! Stand-ins for outside systems: real sockets, the true wire protocol, and faults on demand.
