@@ -1,0 +1,169 @@
+//! One child: how to build it, which ports it fills, and the task that one incarnation lives in.
+
+use super::contained::last_panic;
+use super::control::Control;
+use super::policy::Policy;
+use super::port::{CallCount, Port};
+use super::thread::Thread;
+use super::vitals::PortStats;
+use crate::domain::InstanceId;
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+
+/// How an incarnation ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Exit {
+    /// It stopped by itself; unasked, that is a failure like any other.
+    Returned,
+    /// It panicked at this place.
+    Panicked(String),
+    /// Its leash was cut.
+    Cut,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Returned => f.write_str("stopped by itself"),
+            Self::Panicked(place) => write!(f, "panicked at {place}"),
+            Self::Cut => f.write_str("was cut"),
+        }
+    }
+}
+
+/// Runs one incarnation of an actor in a task of its own and reports how it ended.
+///
+/// `build` runs inside that task, so a panicking constructor is a failed child. Dropping the other half of
+/// `leash` ends it. A report that never comes means that the thread is lost.
+pub fn launch<A: Actor<Context = Context<A>>>(
+    thread: &Thread,
+    build: impl FnOnce() -> A + Send + 'static,
+    publish: impl FnOnce(Addr<A>) + Send + 'static,
+    withdraw: impl FnOnce() + Send + 'static,
+    leash: oneshot::Receiver<()>,
+) -> oneshot::Receiver<Exit> {
+    let (report, exit) = oneshot::channel();
+    thread.arbiter().spawn_fn(move || {
+        actix_rt::spawn(async move {
+            let mut life = actix_rt::spawn(async move {
+                let actor = build();
+                let ctx = Context::new();
+                publish(ctx.address());
+                ctx.into_future(actor).await;
+            });
+            let joined = tokio::select! {
+                joined = &mut life => joined,
+                _ = leash => { life.abort(); life.await }
+            };
+            withdraw();
+            let _ = report.send(match joined {
+                Ok(()) => Exit::Returned,
+                Err(error) if error.is_panic() => Exit::Panicked(last_panic()),
+                Err(_) => Exit::Cut,
+            });
+        });
+    });
+    exit
+}
+
+/// What a supervisor holds of a newborn incarnation.
+pub(super) struct Birth {
+    pub generation: u64,
+    pub calls: CallCount,
+    /// Answers once the actor exists, with the address for [`Control`]; dropped when the constructor panicked.
+    pub born: oneshot::Sender<Recipient<Control>>,
+    pub leash: oneshot::Receiver<()>,
+}
+
+type Launch = Arc<dyn Fn(&Thread, Birth) -> oneshot::Receiver<Exit> + Send + Sync>;
+
+/// Everything a supervisor needs to start a child, again and again.
+#[derive(Clone)]
+pub struct ChildSpec {
+    pub id: InstanceId,
+    /// The actor's type, for people.
+    pub kind: &'static str,
+    pub policy: Policy,
+    pub(super) ports: Vec<Arc<PortStats>>,
+    pub(super) launch: Launch,
+}
+
+impl ChildSpec {
+    /// Begins the description of a child that `factory` builds afresh for every incarnation.
+    pub fn of<A>(id: InstanceId, factory: impl Fn() -> A + Send + Sync + 'static) -> ChildBuilder<A>
+    where
+        A: Actor<Context = Context<A>> + Handler<Control>,
+    {
+        ChildBuilder {
+            id,
+            policy: Policy::configured(),
+            factory: Arc::new(factory),
+            publish: Vec::new(),
+            withdraw: Vec::new(),
+            ports: Vec::new(),
+        }
+    }
+}
+
+/// A [`ChildSpec`] in the making.
+pub struct ChildBuilder<A: Actor<Context = Context<A>>> {
+    id: InstanceId,
+    policy: Policy,
+    factory: Arc<dyn Fn() -> A + Send + Sync>,
+    publish: Vec<Arc<dyn Fn(&Addr<A>, u64, &CallCount) + Send + Sync>>,
+    withdraw: Vec<Arc<dyn Fn(u64) + Send + Sync>>,
+    ports: Vec<Arc<PortStats>>,
+}
+
+impl<A> ChildBuilder<A>
+where
+    A: Actor<Context = Context<A>> + Handler<Control>,
+{
+    /// Puts every incarnation behind `port`.
+    pub fn fills<M>(mut self, port: &Port<M>) -> Self
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        let (filled, emptied) = (port.clone(), port.clone());
+        self.publish.push(Arc::new(move |address, generation, calls| {
+            filled.publish(generation, address.clone(), calls.clone());
+        }));
+        self.withdraw.push(Arc::new(move |generation| emptied.withdraw(generation)));
+        self.ports.push(port.stats());
+        self
+    }
+
+    /// Replaces the default policy, which is [`Policy::configured`].
+    pub fn restarts(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    pub fn build(self) -> ChildSpec {
+        let Self { id, policy, factory, publish, withdraw, ports } = self;
+        let launch: Launch = Arc::new(move |thread, birth| {
+            let Birth { generation, calls, born, leash } = birth;
+            let (factory, publish, withdraw) = (factory.clone(), publish.clone(), withdraw.clone());
+            let announce = move |address: Addr<A>| {
+                for port in &publish {
+                    port(&address, generation, &calls);
+                }
+                let _ = born.send(address.recipient());
+            };
+            let retreat = move || withdraw.iter().for_each(|port| port(generation));
+            launch(thread, move || factory(), announce, retreat, leash)
+        });
+        ChildSpec { id, kind: short_type_name::<A>(), policy, ports, launch }
+    }
+}
+
+fn short_type_name<A>() -> &'static str {
+    let name = std::any::type_name::<A>();
+    name.rsplit("::").next().unwrap_or(name)
+}

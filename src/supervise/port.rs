@@ -1,0 +1,232 @@
+//! Ports: addresses that outlive the actors behind them, with a number on how many calls may run.
+//!
+//! A [`Port`] always leads to the current incarnation; the supervisor swaps what is behind it. Nothing is
+//! lost on a restart but the calls that were running, and those answer [`CallError::Died`].
+
+use super::CallError;
+use super::vitals::PortStats;
+use actix::dev::ToEnvelope;
+use actix::{Actor, Addr, Handler, Message, Recipient};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, timeout_at};
+
+/// How long [`Port::ask`] waits for an actor that is just being restarted.
+pub const RESTART_PATIENCE: Duration = Duration::from_millis(250);
+
+/// A stable address for messages of type `M`. Cheap to clone; every clone shares the permits.
+pub struct Port<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    inner: Arc<Inner<M>>,
+}
+
+struct Inner<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    permits: Arc<Semaphore>,
+    peer: watch::Sender<Option<Peer<M>>>,
+    stats: Arc<PortStats>,
+}
+
+/// What is behind a port at the moment.
+struct Peer<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    generation: u64,
+    recipient: Recipient<M>,
+    calls: CallCount,
+}
+
+/// Counts the calls that run in one incarnation, over all of its ports.
+#[derive(Clone, Default)]
+pub(super) struct CallCount(Arc<AtomicUsize>);
+
+impl CallCount {
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn begin(&self) -> RunningCall {
+        self.0.fetch_add(1, Ordering::AcqRel);
+        RunningCall(self.0.clone())
+    }
+}
+
+struct RunningCall(Arc<AtomicUsize>);
+
+impl Drop for RunningCall {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl<M> Clone for Port<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn clone(&self) -> Self {
+        Self { inner: self.inner.clone() }
+    }
+}
+
+impl<M> Port<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// Makes a port with nothing behind it yet. `capacity` bounds calls queued and running together.
+    pub fn new(name: &'static str, capacity: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(capacity));
+        let stats = Arc::new(PortStats::new(name, capacity, permits.clone()));
+        Self { inner: Arc::new(Inner { permits, peer: watch::Sender::new(None), stats }) }
+    }
+
+    /// Numbers for `/metrics` and the actor list.
+    pub fn stats(&self) -> Arc<PortStats> {
+        self.inner.stats.clone()
+    }
+
+    /// Sends `message` and waits at most `within`, queueing time included.
+    ///
+    /// `Busy` and `Down` mean that it was never sent. Dropping the returned future does not cancel a call
+    /// that has been sent: the permit belongs to the call, so an impatient caller makes no room for a second one.
+    pub async fn ask(&self, message: M, within: Duration) -> Result<M::Result, CallError> {
+        let deadline = Instant::now() + within;
+        let permit = match timeout_at(deadline, self.inner.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => permit,
+            _ => return Err(self.inner.stats.refused()),
+        };
+        self.ask_holding(permit, message, deadline).await
+    }
+
+    /// Takes one permit if there is one now; [`Reserved::ask`] spends it.
+    pub fn reserve(&self) -> Result<Reserved<M>, CallError> {
+        match self.inner.permits.clone().try_acquire_owned() {
+            Ok(permit) => Ok(Reserved { port: self.clone(), permit }),
+            Err(_) => Err(self.inner.stats.refused()),
+        }
+    }
+
+    /// Sends without wanting an answer and without waiting; the message is given back when there is no room.
+    pub fn offer(&self, message: M) -> Result<(), M> {
+        let Ok(permit) = self.inner.permits.clone().try_acquire_owned() else {
+            self.inner.stats.refused();
+            return Err(message);
+        };
+        let Some(peer) = self.inner.peer.borrow().clone() else { return Err(message) };
+        actix_rt::spawn(async move {
+            let running = peer.calls.begin();
+            let _ = peer.recipient.send(message).await;
+            drop((running, permit));
+        });
+        Ok(())
+    }
+
+    /// Whether an incarnation is behind the port right now.
+    pub fn is_up(&self) -> bool {
+        self.inner.peer.borrow().is_some()
+    }
+
+    /// Permits not taken at the moment.
+    pub fn free(&self) -> usize {
+        self.inner.permits.available_permits()
+    }
+
+    async fn ask_holding(
+        &self,
+        permit: OwnedSemaphorePermit,
+        message: M,
+        deadline: Instant,
+    ) -> Result<M::Result, CallError> {
+        let patience = deadline.min(Instant::now() + RESTART_PATIENCE);
+        let Some(peer) = self.incarnation(patience).await else { return Err(self.inner.stats.down()) };
+        let call = actix_rt::spawn(async move {
+            let running = peer.calls.begin();
+            let answer = peer.recipient.send(message).await;
+            drop((running, permit));
+            answer
+        });
+        match timeout_at(deadline, call).await {
+            Err(_) => Err(self.inner.stats.timed_out()),
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(_) => Err(self.inner.stats.died()),
+        }
+    }
+
+    /// The current incarnation, waiting until `patience` for one that is just being started.
+    async fn incarnation(&self, patience: Instant) -> Option<Peer<M>> {
+        if let Some(peer) = self.inner.peer.borrow().clone() {
+            return Some(peer);
+        }
+        let mut changes = self.inner.peer.subscribe();
+        let found = timeout_at(patience, changes.wait_for(Option::is_some)).await;
+        found.ok()?.ok()?.clone()
+    }
+
+    /// Puts an incarnation behind the port; a stale one is ignored.
+    pub(super) fn publish<A>(&self, generation: u64, address: Addr<A>, calls: CallCount)
+    where
+        A: Actor + Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        self.inner.peer.send_if_modified(|peer| {
+            if peer.as_ref().is_some_and(|current| current.generation > generation) {
+                return false;
+            }
+            *peer = Some(Peer { generation, recipient: address.recipient(), calls });
+            true
+        });
+    }
+
+    /// Takes an incarnation away, unless a newer one has replaced it.
+    pub(super) fn withdraw(&self, generation: u64) {
+        self.inner.peer.send_if_modified(|peer| {
+            let is_ours = peer.as_ref().is_some_and(|current| current.generation == generation);
+            if is_ours {
+                *peer = None;
+            }
+            is_ours
+        });
+    }
+}
+
+impl<M> Clone for Peer<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    fn clone(&self) -> Self {
+        Self { generation: self.generation, recipient: self.recipient.clone(), calls: self.calls.clone() }
+    }
+}
+
+/// A permit in hand: the call it is spent on cannot be refused for lack of room.
+pub struct Reserved<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    port: Port<M>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl<M> Reserved<M>
+where
+    M: Message + Send + 'static,
+    M::Result: Send,
+{
+    /// Sends `message` and waits at most `within`; as [`Port::ask`], but never `Busy`.
+    pub async fn ask(self, message: M, within: Duration) -> Result<M::Result, CallError> {
+        self.port.ask_holding(self.permit, message, Instant::now() + within).await
+    }
+}

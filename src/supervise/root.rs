@@ -1,0 +1,78 @@
+//! Keeps the root supervisor alive. Above it there is only the process, which ends when the root gives up.
+
+use super::child::{Birth, ChildSpec, Exit};
+use super::control::Control;
+use super::policy::{Decision, Record};
+use super::port::CallCount;
+use super::thread::Thread;
+use super::vitals::{State, Vitals, VitalsBoard};
+use super::Fatal;
+use actix::Recipient;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+const PING_EVERY: Duration = Duration::from_secs(2);
+const PING_LIMIT: Duration = Duration::from_secs(6);
+
+/// Runs `root` on `thread` until `leash` is dropped, starting it again when it fails; past its policy `fatal` is called.
+pub async fn keep_root(
+    root: ChildSpec,
+    thread: Thread,
+    board: VitalsBoard,
+    fatal: Fatal,
+    mut leash: oneshot::Receiver<()>,
+) {
+    let vitals = Arc::new(Vitals::new(root.id.clone(), None, root.kind, root.ports.clone()));
+    board.put(vitals.clone());
+    let mut record = Record::default();
+    loop {
+        let started = Instant::now();
+        vitals.enter(State::Running);
+        let exit = tokio::select! {
+            exit = one_life(&root, &thread, vitals.next_generation()) => exit,
+            _ = &mut leash => return vitals.enter(State::Stopped),
+        };
+        vitals.note_error(exit.to_string());
+        vitals.count_restart();
+        match record.failed(&root.policy, started, Instant::now(), 0.0) {
+            Decision::Restart(after) => {
+                tracing::error!(reason = %exit, "the root supervisor failed; everything below it restarts");
+                vitals.enter(State::Restarting);
+                tokio::time::sleep(after).await;
+            }
+            Decision::Fail(_) | Decision::Escalate => {
+                vitals.enter(State::Failed);
+                return fatal("the root supervisor failed too often");
+            }
+        }
+    }
+}
+
+async fn one_life(root: &ChildSpec, thread: &Thread, generation: u64) -> Exit {
+    let (born, is_born) = oneshot::channel();
+    let (leash, end) = oneshot::channel();
+    let mut exit = (root.launch)(thread, Birth { generation, calls: CallCount::default(), born, leash: end });
+    let hung = async {
+        match is_born.await {
+            Ok(control) => until_deaf(control).await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = &mut exit => return ended.unwrap_or(Exit::Cut),
+        () = hung => drop(leash),
+    }
+    exit.await.unwrap_or(Exit::Cut)
+}
+
+/// Returns once a ping has gone unanswered for too long.
+async fn until_deaf(control: Recipient<Control>) {
+    loop {
+        tokio::time::sleep(PING_EVERY).await;
+        if tokio::time::timeout(PING_LIMIT, control.send(Control::Ping)).await.is_err() {
+            return;
+        }
+    }
+}
