@@ -6,5 +6,6 @@ pub mod knowledge;
 pub mod pipeline;
 pub mod platforms;
 pub mod providers;
+pub mod store;
 pub mod simulate;
 pub mod supervise;

@@ -3,8 +3,10 @@
 //! The doc comments here *are* `docs/configuration.md`: meaning, unit, default and range of every key.
 
 pub mod secret;
+mod words;
 
 pub use secret::Secret;
+pub use words::is_chinese;
 use serde::{Deserialize, Deserializer};
 use std::path::PathBuf;
 use std::time::Duration;

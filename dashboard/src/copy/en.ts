@@ -45,7 +45,8 @@ export const en: Copy = {
       model: "How do I use a real model?",
       restart: "What happens to my messages when MindBot restarts?",
     },
-    model: "To use a real model, set api_key under [[providers]] in config.toml. It takes effect when you save.",
+    model:
+      "To use a real model, set `api_key` under `[[providers]]` in `config.toml`. It takes effect when you save.",
   },
   composer: {
     label: "Message",

@@ -43,7 +43,7 @@ export const zhCN = {
       model: "如何使用真实的大模型？",
       restart: "MindBot 重启时，我的消息会怎样？",
     },
-    model: "想接入真实的大模型：在 config.toml 的 [[providers]] 中填入 api_key，保存后立即生效。",
+    model: "想接入真实的大模型：在 `config.toml` 的 `[[providers]]` 中填入 `api_key`，保存后立即生效。",
   },
   composer: {
     label: "消息",

@@ -6,7 +6,10 @@ export function Time({ at }: { at: string }) {
   const moment = new Date(at);
   const today = moment.toDateString() === new Date().toDateString();
   const short: Intl.DateTimeFormatOptions = { hour: "2-digit", minute: "2-digit", hour12: false };
-  const text = moment.toLocaleString(i18n.language, today ? short : { month: "short", day: "numeric", ...short });
+  const text = moment.toLocaleString(
+    i18n.language,
+    today ? short : { month: "short", day: "numeric", ...short },
+  );
   const exact = moment.toLocaleString(i18n.language, { dateStyle: "full", timeStyle: "long" });
   return (
     <time dateTime={at} title={exact} className="time">

@@ -12,7 +12,12 @@ import type { Options } from "react-markdown";
 import rehypeHighlight from "rehype-highlight";
 
 const languages = { bash, ini, javascript, json, python, rust, sql, xml, yaml };
-const aliases = { ini: ["toml"], bash: ["sh", "shell", "console"], javascript: ["js", "ts", "typescript"], xml: ["html"] };
+const aliases = {
+  ini: ["toml"],
+  bash: ["sh", "shell", "console"],
+  javascript: ["js", "ts", "typescript"],
+  xml: ["html"],
+};
 
 export const plugins: NonNullable<Options["rehypePlugins"]> = [
   [rehypeHighlight, { languages, aliases, detect: false }],

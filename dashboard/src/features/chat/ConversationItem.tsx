@@ -41,7 +41,13 @@ export function ConversationItem({ item, current, onChoose, onRename, onRemove }
   }
   return (
     <li className={current ? "side-item current" : "side-item"}>
-      <button type="button" className="side-open" aria-current={current} title={item.title} onClick={onChoose}>
+      <button
+        type="button"
+        className="side-open"
+        aria-current={current}
+        title={item.title}
+        onClick={onChoose}
+      >
         {item.title}
       </button>
       <Dropdown

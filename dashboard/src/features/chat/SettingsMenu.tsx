@@ -21,7 +21,11 @@ export function SettingsMenu() {
           {
             type: "group",
             label: t("settings.theme"),
-            children: MODES.map((one) => ({ key: one, label: t(`settings.${one}`), onClick: () => setMode(one) })),
+            children: MODES.map((one) => ({
+              key: one,
+              label: t(`settings.${one}`),
+              onClick: () => setMode(one),
+            })),
           },
           { type: "divider" },
           {

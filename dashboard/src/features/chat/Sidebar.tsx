@@ -79,7 +79,11 @@ export function Sidebar({ current, onChoose }: Props) {
         {found.length === 0 && <p className="quiet">{query ? t("list.none", { query }) : t("list.empty")}</p>}
       </nav>
       <SettingsMenu />
-      <Dialog open={removing !== undefined} title={t("list.removeTitle")} onClose={() => setRemoving(undefined)}>
+      <Dialog
+        open={removing !== undefined}
+        title={t("list.removeTitle")}
+        onClose={() => setRemoving(undefined)}
+      >
         <p>{t("list.removeText", { title: removing?.title })}</p>
         <div className="dialog-actions">
           <Button onClick={() => setRemoving(undefined)}>{t("cancel")}</Button>

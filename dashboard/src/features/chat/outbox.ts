@@ -62,7 +62,9 @@ export class Outbox {
     this.store.set(
       this.store
         .get()
-        .map((one) => (one.clientId === clientId ? { ...one, problem: undefined, at: new Date().toISOString() } : one)),
+        .map((one) =>
+          one.clientId === clientId ? { ...one, problem: undefined, at: new Date().toISOString() } : one,
+        ),
     );
     this.wake();
   }
@@ -76,6 +78,7 @@ export class Outbox {
   /** Tries again at once: the connection is back, a token was given, or there is something new. */
   readonly wake = () => {
     this.pause.wake();
+    if (this.state.stalled === "token") this.update({ stalled: undefined });
     if (!this.running) void this.run();
   };
 
@@ -116,7 +119,9 @@ export class Outbox {
 
   private refuse(unsent: Unsent, problem: Problem) {
     this.store.set(
-      this.store.get().map((one) => (one.clientId === unsent.clientId ? { ...one, problem: problem.detail } : one)),
+      this.store
+        .get()
+        .map((one) => (one.clientId === unsent.clientId ? { ...one, problem: problem.detail } : one)),
     );
     this.update({ stalled: undefined });
   }

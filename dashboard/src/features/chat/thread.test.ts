@@ -36,22 +36,38 @@ describe("apply", () => {
   });
 
   it("merges a message that arrives again by its id", () => {
-    const thread = play(message(user("1", "hi")), message(answer("1.0", "draft")), message(answer("1.0", "final")));
+    const thread = play(
+      message(user("1", "hi")),
+      message(answer("1.0", "draft")),
+      message(answer("1.0", "final")),
+    );
     expect(thread.messages.map(({ text }) => text)).toEqual(["hi", "final"]);
   });
 
   it("ends the stream with the answer and ignores what comes late", () => {
-    const thread = play(message(user("1", "hi")), delta("1", "He"), message(answer("1.0", "Hello")), delta("1", "llo"));
+    const thread = play(
+      message(user("1", "hi")),
+      delta("1", "He"),
+      message(answer("1.0", "Hello")),
+      delta("1", "llo"),
+    );
     expect(thread.live).toEqual({});
   });
 
   it("lets an answer stream after a note that precedes it", () => {
-    const thread = play(message(user("1", "hi")), message(answer("1.0", "one moment", { mark: "notice" })), delta("1", "He"));
+    const thread = play(
+      message(user("1", "hi")),
+      message(answer("1.0", "one moment", { mark: "notice" })),
+      delta("1", "He"),
+    );
     expect(thread.live["1"]?.text).toBe("He");
   });
 
   it("keeps the text under a notice, and drops the notice when text follows", () => {
-    const queued: ThreadEvent = { type: "notice", data: { kind: "queued", message: "1", text: "wait", ahead: 3 } };
+    const queued: ThreadEvent = {
+      type: "notice",
+      data: { kind: "queued", message: "1", text: "wait", ahead: 3 },
+    };
     expect(play(delta("1", "He"), queued).live["1"]).toMatchObject({ text: "He", notice: { ahead: 3 } });
     expect(play(queued, delta("1", "He")).live["1"]?.notice).toBeUndefined();
   });
@@ -71,7 +87,10 @@ describe("turnsOf", () => {
       message(answer("2.0", "third")),
     );
     const turns = turnsOf(thread, [], []);
-    expect(turns.map((turn) => turn.versions[0]?.parts.map(({ text }) => text))).toEqual([["first", "second"], ["third"]]);
+    expect(turns.map((turn) => turn.versions[0]?.parts.map(({ text }) => text))).toEqual([
+      ["first", "second"],
+      ["third"],
+    ]);
   });
 
   it("makes the answer to /retry another version, and hides /stop", () => {

@@ -114,7 +114,11 @@ interface Draft {
 }
 
 /** Messages as a reader sees them: question and answers together, commands folded into what they do. */
-export function turnsOf(thread: Pick<Thread, "messages">, sent: readonly Sent[], unsent: readonly Unsent[]): Turn[] {
+export function turnsOf(
+  thread: Pick<Thread, "messages">,
+  sent: readonly Sent[],
+  unsent: readonly Unsent[],
+): Turn[] {
   const drafts: Draft[] = [];
   const versions = new Map<string, Draft["versions"][number]>();
   const open = (key: string, question?: Turn["question"]): Draft => {

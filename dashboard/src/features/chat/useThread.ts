@@ -1,5 +1,5 @@
 import { useEffect, useReducer, useRef, useState } from "react";
-import { EventStream, type EventSourceMessage, type Link } from "~/live/eventStream";
+import { type EventSourceMessage, EventStream, type Link } from "~/live/eventStream";
 import type { Problem } from "~/live/problem";
 import { api, outbox } from "./chat";
 import { apply, EMPTY_THREAD, isAnswer, type Thread, type ThreadEvent } from "./thread";

@@ -1,0 +1,5 @@
+//! The SQL of each dialect, one folder each. SQLite is the embedded default.
+
+mod sqlite;
+
+pub use sqlite::*;
