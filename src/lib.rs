@@ -1,6 +1,7 @@
 //! MindBot: a chat gateway that loses nothing it has acknowledged.
 
 pub mod config;
+pub mod directory;
 pub mod domain;
 pub mod knowledge;
 pub mod pipeline;

@@ -24,7 +24,15 @@ export const launch = () =>
  */
 export async function visit(
   browser,
-  { path = "/chat", language = "en", theme = "light", width = 1280, height = 800, touch = false, scale = 1 } = {},
+  {
+    path = "/chat",
+    language = "en",
+    theme = "light",
+    width = 1280,
+    height = 800,
+    touch = false,
+    scale = 1,
+  } = {},
 ) {
   const context = await browser.newContext({
     locale: language,
@@ -38,7 +46,9 @@ export async function visit(
   await context.exposeFunction("reportOffence", (what) => void offences.push(what));
   await context.addInitScript(() => {
     document.addEventListener("securitypolicyviolation", (event) =>
-      window.reportOffence(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`),
+      window.reportOffence(
+        `policy: ${event.violatedDirective} ${event.blockedURI} ${event.sourceFile} ${event.sample}`,
+      ),
     );
   });
   context.on("request", (request) => {
@@ -82,11 +92,16 @@ export async function until(check, what, timeout = 15_000) {
 export async function axe(page) {
   // Animations blend colours that nobody sees for longer than an instant.
   await page.evaluate(() => {
-    for (const one of document.getAnimations()) if (one.effect?.getComputedTiming().endTime !== Infinity) one.finish();
+    for (const one of document.getAnimations())
+      if (one.effect?.getComputedTiming().endTime !== Infinity) one.finish();
   });
   await page.evaluate(AXE);
   const { violations } = await page.evaluate(() =>
-    globalThis.axe.run({ runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }),
+    globalThis.axe.run({
+      runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    }),
   );
-  return violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(" | ")}`);
+  return violations.map(
+    ({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 160)).join(" | ")}`,
+  );
 }

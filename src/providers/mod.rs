@@ -2,6 +2,10 @@
 //!
 //! A new provider is one file that ends in its `KIND`, and one line in [`KINDS`].
 
+mod breaker;
+mod holdback;
+pub mod manager;
+
 use crate::domain::{Deadline, Disposition, Usage};
 use crate::knowledge::Passage;
 use crate::supervise::CallError;

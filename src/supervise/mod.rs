@@ -9,9 +9,11 @@ mod contained;
 mod control;
 mod policy;
 mod port;
+mod pulse;
 mod root;
 mod supervisor;
 mod thread;
+mod transient;
 mod vitals;
 
 pub use call_error::CallError;
@@ -20,9 +22,11 @@ pub use contained::{Panicked, contained, install_panic_hook};
 pub use control::{Control, Fault, obey};
 pub use policy::{Backoff, Decision, Exhausted, Policy, Record};
 pub use port::{Port, RESTART_PATIENCE, Reserved};
+pub use pulse::Pulse;
 pub use root::keep_root;
 pub use supervisor::{Charge, Common, Inject, Remove, Restart, StartError, Supervise, Supervisor, SupervisorPorts};
 pub use thread::{Thread, watch_from_outside};
+pub use transient::Transient;
 pub use vitals::{PortStats, State, Vitals, VitalsBoard};
 
 use std::sync::Arc;

@@ -117,6 +117,14 @@ where
         }
     }
 
+    /// Waits at most `within` for a permit.
+    pub async fn reserve_within(&self, within: Duration) -> Result<Reserved<M>, CallError> {
+        match timeout_at(Instant::now() + within, self.inner.permits.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Reserved { port: self.clone(), permit }),
+            _ => Err(self.inner.stats.refused()),
+        }
+    }
+
     /// Sends without wanting an answer and without waiting; the message is given back when there is no room.
     pub fn offer(&self, message: M) -> Result<(), M> {
         let Ok(permit) = self.inner.permits.clone().try_acquire_owned() else {

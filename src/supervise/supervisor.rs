@@ -5,6 +5,7 @@ use super::child::{Birth, ChildSpec, Exit};
 use super::control::{Control, Fault, obey};
 use super::policy::{Decision, Policy, Record};
 use super::port::{CallCount, Port};
+use super::pulse::Pulse;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
 use super::Fatal;
@@ -16,14 +17,11 @@ use actix::{
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 const PING_EVERY: Duration = Duration::from_secs(2);
-/// Pings without an answer after which a child counts as hung.
-const MISSED_PINGS: u32 = 3;
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// Silence of a thread after which its children move to a fresh one.
 const STUCK_AFTER: Duration = Duration::from_secs(4);
@@ -152,8 +150,7 @@ struct Child {
     started: Instant,
     leash: Option<oneshot::Sender<()>>,
     calls: CallCount,
-    control: Option<Recipient<Control>>,
-    unanswered: Arc<AtomicU32>,
+    pulse: Option<Pulse>,
     record: Record,
     retry: Option<SpawnHandle>,
 }
@@ -194,8 +191,7 @@ impl Supervisor {
         child.generation = child.vitals.next_generation();
         child.started = Instant::now();
         child.calls = CallCount::default();
-        child.control = None;
-        child.unanswered = Arc::default();
+        child.pulse = None;
         child.leash = Some(leash);
         child.vitals.enter(State::Running);
         let birth = Birth { generation: child.generation, calls: child.calls.clone(), born, leash: end };
@@ -223,14 +219,14 @@ impl Supervisor {
 
     fn adopt(&mut self, id: &InstanceId, generation: u64, control: Recipient<Control>) {
         if let Some(child) = self.children.get_mut(id).filter(|child| child.generation == generation) {
-            child.control = Some(control);
+            child.pulse = Some(Pulse::new(control));
         }
     }
 
     fn ended(&mut self, id: &InstanceId, generation: u64, exit: &Exit, ctx: &mut Context<Self>) {
         let Some(child) = self.children.get_mut(id).filter(|child| child.generation == generation) else { return };
         child.leash = None;
-        child.control = None;
+        child.pulse = None;
         child.vitals.note_error(exit.to_string());
         let decision = child.record.failed(&child.spec.policy, child.started, Instant::now(), jitter());
         match decision {
@@ -274,24 +270,18 @@ impl Supervisor {
         self.last_ping_round = Instant::now();
         let stale = self.charge.thread.silent_for() > super::thread::BEAT * 2;
         for (id, child) in &mut self.children {
-            let Some(control) = &child.control else { continue };
+            let Some(pulse) = &child.pulse else { continue };
             if late || stale {
-                child.unanswered.store(0, Ordering::Release);
+                pulse.forgive();
                 continue;
             }
-            if child.unanswered.load(Ordering::Acquire) >= MISSED_PINGS {
-                tracing::error!(actor = %id, generation = child.generation, "does not answer; cutting it");
-                child.leash = None;
-                continue;
-            }
-            child.unanswered.fetch_add(1, Ordering::AcqRel);
-            let (ping, unanswered) = (control.send(Control::Ping), child.unanswered.clone());
-            let pinged = async move {
-                if ping.await.is_ok() {
-                    unanswered.store(0, Ordering::Release);
+            match pulse.ping() {
+                Some(ping) => drop(ctx.spawn(actix::fut::wrap_future(ping))),
+                None => {
+                    tracing::error!(actor = %id, generation = child.generation, "does not answer; cutting it");
+                    child.leash = None;
                 }
-            };
-            ctx.spawn(actix::fut::wrap_future(pinged));
+            }
         }
     }
 
@@ -342,8 +332,7 @@ impl Supervisor {
             started: Instant::now(),
             leash: None,
             calls: CallCount::default(),
-            control: None,
-            unanswered: Arc::default(),
+            pulse: None,
             record,
             retry: None,
             spec: spec.clone(),
@@ -446,7 +435,12 @@ impl Handler<Inject> for Supervisor {
     type Result = bool;
 
     fn handle(&mut self, Inject(id, fault): Inject, ctx: &mut Context<Self>) -> bool {
-        let Some(control) = self.children.get(&id).and_then(|child| child.control.clone()) else { return false };
+        if id == self.charge.id {
+            // The root has nobody above it that could be asked.
+            obey(Control::Fault(fault), ctx);
+            return true;
+        }
+        let Some(control) = self.children.get(&id).and_then(|child| child.pulse.as_ref()).map(|pulse| pulse.control().clone()) else { return false };
         let failing = async move {
             // No answer is the expected outcome.
             let _ = control.send(Control::Fault(fault)).await;

@@ -78,6 +78,8 @@ const COMPONENTS: Components = {
   table: ({ children }) => <Table>{children}</Table>,
   a: ({ href, children }) => <Link href={href}>{children}</Link>,
   img: ({ alt, src }) => <Image alt={alt} src={typeof src === "string" ? src : undefined} />,
+  // The box of a task list: nothing to tick, and so no form field.
+  input: ({ checked }) => <span className="task">{checked ? "☑" : "☐"}</span>,
   sup: ({ node, children }) => {
     const n = node?.properties.dataCitation;
     return typeof n === "number" ? <Citation n={n} /> : <sup>{children}</sup>;

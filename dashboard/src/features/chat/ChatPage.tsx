@@ -1,4 +1,5 @@
 import { useState } from "react";
+import { flushSync } from "react-dom";
 import { useTranslation } from "react-i18next";
 import { Dialog } from "~/ui/Dialog";
 import { useMedia } from "~/ui/useMedia";
@@ -22,9 +23,9 @@ export function ChatPage() {
   useShortcut((event) => {
     if (!(event.ctrlKey || event.metaKey) || event.key.toLowerCase() !== "k") return;
     event.preventDefault();
-    setDrawer(!wide);
-    // After the drawer, if there is one, has opened.
-    requestAnimationFrame(() => document.getElementById("chat-search")?.focus());
+    // The field may be in the drawer, which has to be open before it can take the focus.
+    flushSync(() => setDrawer(!wide));
+    document.getElementById("chat-search")?.focus();
   });
 
   const choose = (chat: string | undefined) => {

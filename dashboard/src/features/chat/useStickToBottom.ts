@@ -17,8 +17,13 @@ export function useStickToBottom() {
   useEffect(() => {
     const element = box.current;
     if (!element) return;
+    let before = element.scrollTop;
     const onScroll = () => {
-      stuck.current = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
+      const near = element.scrollHeight - element.scrollTop - element.clientHeight < NEAR;
+      // Text may have grown since the box was last sent to its end: only a move upwards is the reader's.
+      if (near) stuck.current = true;
+      else if (element.scrollTop < before) stuck.current = false;
+      before = element.scrollTop;
       setAway(!stuck.current);
     };
     const grown = new ResizeObserver(() => stuck.current && toEnd());
