@@ -44,15 +44,15 @@ pub struct Platform {
     pub access: Access,
     /// web: the bearer token for `access = "token"`. Default: none.
     pub access_token: Secret,
-    /// wecom: id of the organisation (`ww…`).
+    /// wecom: id of the organisation (`ww…`). Required there.
     pub corp_id: String,
-    /// wecom: number of the application.
+    /// wecom: number of the application. Required there.
     pub agent_id: i64,
-    /// wecom: secret of the application.
+    /// wecom: secret of the application. Required there; the credential that `"auto"` waits for.
     pub secret: Secret,
-    /// wecom: token of the callback.
+    /// wecom: token of the callback. Required there.
     pub token: Secret,
-    /// wecom: 43-character key of the callback.
+    /// wecom: 43-character key of the callback. Required there.
     pub encoding_aes_key: Secret,
     /// wecom: base of the API; may be an internal address. Default `https://qyapi.weixin.qq.com`.
     #[serde(deserialize_with = "maybe_url")]
@@ -98,7 +98,7 @@ pub struct Provider {
     /// openai: base URL up to and including `/v1`; may be an internal address. Default `https://api.openai.com/v1`.
     #[serde(deserialize_with = "maybe_url")]
     pub base_url: Option<Url>,
-    /// openai: the key.
+    /// openai: the key. Required there; the credential that `"auto"` waits for.
     pub api_key: Secret,
     /// Model names; the first is the default. Default `[]`.
     pub models: Vec<String>,

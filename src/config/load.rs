@@ -1,7 +1,7 @@
 //! The way from a text to a checked [`Config`]: every mistake is found before the first one is reported.
 
 use super::de::Why;
-use super::tree::{Node, Value, join};
+use super::tree::{LISTS, Node, Value, join};
 use super::validate::{Kinds, validate};
 use super::{Config, Enabled, KindRule, Problem, Secret, interpolate, overrides};
 use serde::Deserialize;
@@ -153,7 +153,9 @@ fn read_structs(root: &mut Node, problems: &mut Vec<Problem>, judged: &mut BTree
         let (key, taken) = root.take(node).unwrap_or_else(|| (String::new(), std::mem::replace(root, document)));
         let (place, message, hint) = match misfit.why {
             Why::UnknownKey { hint } => (&taken.label_place, "unknown key".to_owned(), Some(hint)),
-            Why::Expected(what) => (&taken.place, format!("expected {what}, found {}", taken.what()), None),
+            Why::Expected(what) => {
+                (&taken.place, format!("expected {what}, found {}", taken.what()), brackets(&key, &taken))
+            }
             Why::Other(message) => (&taken.place, message, None),
         };
         if judged.insert(key.clone()) {
@@ -162,6 +164,15 @@ fn read_structs(root: &mut Node, problems: &mut Vec<Problem>, judged: &mut BTree
         if problems.len() >= MAX_PROBLEMS {
             return Config::default();
         }
+    }
+}
+
+/// Tells `[name]` and `[[name]]` apart for whoever mixed them up.
+fn brackets(key: &str, found: &Node) -> Option<String> {
+    match found.value {
+        Value::Table(_) if LISTS.contains(&key) => Some(format!("write [[{key}]], with two brackets on each side")),
+        Value::List(_) if !key.contains(['.', '[']) => Some(format!("write [{key}], with one bracket on each side")),
+        _ => None,
     }
 }
 
@@ -302,8 +313,18 @@ mod tests {
                 &["2:8 server.bind: expected text in quotes, found a whole number"],
             ),
             ("a date", "[server]\nbind = 2020-01-01", &["2:8 server.bind: expected text in quotes, found a date"]),
-            ("single brackets", "[platforms]\nid = 'w'", &["1:1 platforms: expected a list, found a table"]),
-            ("double brackets", "[[server]]\nbind = 'x'", &["1:1 server: expected a table, found a list"]),
+            (
+                "single brackets",
+                "[platforms]\nid = 'w'",
+                &[
+                    "1:1 platforms: expected a list, found a table | write [[platforms]], with two brackets on each side",
+                ],
+            ),
+            (
+                "double brackets",
+                "[[server]]\nbind = 'x'",
+                &["1:1 server: expected a table, found a list | write [server], with one bracket on each side"],
+            ),
             (
                 "item of a list",
                 "[server]\ntrusted_proxies = ['10.0.0.0/8', 'x']",

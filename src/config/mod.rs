@@ -23,7 +23,7 @@ mod units;
 mod validate;
 
 pub use entries::{Access, Assistant, Enabled, Knowledge, Platform, Provider, ReplyFormat, Route, RouteMatch};
-pub use load::{Loaded, Source, environment, load, read_secret_file};
+pub use load::{Env, Loaded, ReadFile, Source, environment, load, read_secret_file};
 pub use mask::masked_text;
 pub use problem::{Problem, report};
 pub use secret::Secret;

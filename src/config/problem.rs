@@ -57,8 +57,8 @@ pub(super) fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = 
     let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.75)
+        .map(|candidate| (strsim::normalized_damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, _)| *likeness >= 0.5)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| format!("did you mean `{candidate}`?"))
 }
@@ -102,6 +102,7 @@ mod tests {
         let table = [
             ("one letter missing", "bnd", Some("bind")),
             ("swapped", "wokrers", Some("workers")),
+            ("swapped and short", "bnid", Some("bind")),
             ("capitals", "Bind", Some("bind")),
             ("something else", "zzz", None),
             ("empty", "", None),

@@ -111,7 +111,7 @@ impl Rules {
         self.within(server.max_body, 1 << 10..=1 << 30, "server.max_body", "1KiB to 1GiB");
         self.within(server.drain_timeout, ..=HOUR, "server.drain_timeout", "at most 1h");
         self.must(
-            !server.chaos || server.is_loopback(),
+            !server.chaos || server.is_loopback() || server.address().is_none(),
             "server.chaos",
             "faults cannot be injected while the server listens beyond loopback",
             "set server.chaos = false, or bind to 127.0.0.1",
