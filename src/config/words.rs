@@ -7,6 +7,11 @@ impl Words {
     pub fn in_language_of(&self, text: &str) -> &str {
         if is_chinese(text) { &self.zh } else { &self.en }
     }
+
+    /// Both sentences, for when nothing tells the language.
+    pub fn both(&self) -> String {
+        format!("{} {}", self.zh, self.en)
+    }
 }
 
 /// Whether a text has Chinese characters in it.

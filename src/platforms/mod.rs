@@ -2,6 +2,8 @@
 //!
 //! A new platform is one file that ends in its `KIND`, and one line in [`KINDS`].
 
+pub mod web;
+
 use crate::config;
 use crate::domain::{Deadline, Disposition, Inbound, Mark, Source};
 use crate::supervise::CallError;
@@ -19,6 +21,17 @@ pub struct Limits {
     pub previews_per_second: u32,
     /// Sends a minute that the platform allows us; 0 is no limit.
     pub sends_per_minute: u32,
+}
+
+/// The markup that a platform shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// Whole Markdown.
+    Markdown,
+    /// Text only: markup is turned into readable text.
+    Plain,
+    /// The few marks that WeCom's `markdown` messages know.
+    WeCom,
 }
 
 /// What the pump does with a part of which nobody knows whether it arrived.
@@ -193,7 +206,19 @@ pub struct Kind {
     pub unknown: UnknownRule,
     /// Reads a section for what a struct cannot say: missing credentials, impossible combinations. `(key, message)` each.
     pub check: fn(&config::Platform) -> Vec<(&'static str, String)>,
+    /// The credential without which `enabled = "auto"` means off.
+    pub credential: fn(&config::Platform) -> Option<&config::Secret>,
     /// Builds the webhook side; `None` for a kind without one. `skew` is the accepted clock difference.
     pub ingress: fn(&config::Platform, skew: Duration) -> Option<Arc<dyn Ingress>>,
+    /// The markup that this section's readers are shown.
+    pub dialect: fn(&config::Platform) -> Dialect,
 }
 
+
+/// Every kind that a `[[platforms]]` section can name.
+pub static KINDS: &[&Kind] = &[&web::KIND];
+
+/// Finds a kind by the word in the configuration.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name).copied()
+}

@@ -4,8 +4,9 @@ import { ChatPage } from "~/features/chat/ChatPage";
 import { cspNonce } from "./csp";
 import { themeOf, useDark } from "./theme";
 
-/** Menus and hints of a modal dialog belong inside it: the page behind is inert. */
-const containerOf = (trigger?: HTMLElement) => trigger?.closest("dialog") ?? document.body;
+/** Menus belong to the part of the page that opened them; beside a modal dialog they would even be inert. */
+const containerOf = (trigger?: HTMLElement) =>
+  trigger?.closest<HTMLElement>("dialog, aside, main") ?? document.body;
 
 export function App() {
   const isDark = useDark();

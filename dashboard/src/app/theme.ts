@@ -62,6 +62,10 @@ export function themeOf(isDark: boolean): ThemeConfig {
       colorTextPlaceholder: isDark ? "#8d95a3" : "#6b7280",
       colorBorderSecondary: isDark ? "#292c31" : "#e6e8ec",
       colorBorder: isDark ? "#353941" : "#d3d7de",
+      colorWarningBg: isDark ? "#2a2315" : "#fdf7e8",
+      colorWarningBorder: isDark ? "#54441f" : "#ecd8a8",
+      colorErrorBg: isDark ? "#2c1b1a" : "#fdf2f1",
+      colorErrorBorder: isDark ? "#5f312d" : "#f2c8c4",
       fontFamily: FONT,
       fontFamilyCode: MONO,
       fontSize: 14,
@@ -71,5 +75,7 @@ export function themeOf(isDark: boolean): ThemeConfig {
       motionDurationSlow: "0.16s",
       wireframe: false,
     },
+    // The chosen entry of a menu stands on a tint of the accent, which takes some of its contrast.
+    components: { Dropdown: { colorPrimary: isDark ? "#b3c1fc" : "#2848b8" } },
   };
 }

@@ -32,7 +32,7 @@ function Code({ children }: { children?: ReactNode }) {
         <Button
           size="small"
           type="text"
-          icon={copied ? <CheckOutlined /> : <CopyOutlined />}
+          icon={copied ? <CheckOutlined aria-hidden /> : <CopyOutlined aria-hidden />}
           onClick={() => copy(textOf(children))}
         >
           {t(copied ? "copied" : "copy")}

@@ -34,7 +34,7 @@ function Growing({ live, restoring }: { live: Live | undefined; restoring: boole
   const { t } = useTranslation();
   const notice = live?.notice;
   const words = () => {
-    if (restoring) return t("message.restoring");
+    if (restoring && live?.text) return t("message.restoring");
     if (notice?.kind === "queued")
       return notice.ahead ? t("message.queued", { count: notice.ahead }) : t("message.next");
     return notice && notice.kind !== "working" ? notice.text : "";
@@ -67,7 +67,7 @@ function Part({ part, onSource }: { part: AssistantMessage; onSource: (source: S
         {(mark === "failed" || mark === "refused") && <strong>{t(`message.${mark}`)}</strong>}
         <Markdown text={part.text} />
       </div>
-      {mark === "stopped" && <p className="remark">{t("message.stopped")}</p>}
+      {mark === "stopped" && <p className="remark stopped">{t("message.stopped")}</p>}
       {part.degraded && <p className="remark warning">{t("message.degraded")}</p>}
       {sources.length > 0 && (
         <ul className="sources" aria-label={t("source.list")}>

@@ -74,7 +74,7 @@ export function Conversation({ current, token, onChoose, onLocked, onList }: Pro
         {onList && chat && (
           <Button
             type="text"
-            icon={<EditOutlined />}
+            icon={<EditOutlined aria-hidden />}
             aria-label={t("list.fresh")}
             onClick={() => onChoose(undefined)}
           />

@@ -40,7 +40,7 @@ export function SettingsMenu() {
         ],
       }}
     >
-      <Button type="text" className="side-settings" icon={<SettingOutlined />}>
+      <Button type="text" className="side-settings" icon={<SettingOutlined aria-hidden />}>
         {t("settings.title")}
       </Button>
     </Dropdown>

@@ -44,7 +44,7 @@ export function Sidebar({ current, onChoose }: Props) {
         <Mark />
         MindBot
       </div>
-      <Button block icon={<EditOutlined />} onClick={() => onChoose(undefined)}>
+      <Button block icon={<EditOutlined aria-hidden />} onClick={() => onChoose(undefined)}>
         {t("list.fresh")}
       </Button>
       <Input

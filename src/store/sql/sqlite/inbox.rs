@@ -50,7 +50,8 @@ pub const CLAIM_ONE: &str = "
 pub const NEXT_DUE: &str = "SELECT min(not_before) FROM inbox WHERE state = 'ready' AND not_before > ?1";
 
 pub const RELEASE: &str = "
-    UPDATE inbox SET state = 'ready', owner = NULL, not_before = ?4, strikes = strikes + ?5, reason = ?6
+    UPDATE inbox SET state = iif(cancelled_by IS NULL, 'ready', 'cancelled'), owner = NULL, not_before = ?4,
+                     strikes = strikes + ?5, reason = ?6
      WHERE id = ?1 AND owner = ?2 AND attempt = ?3 AND state = 'claimed' RETURNING strikes";
 pub const FINISH: &str = "
     UPDATE inbox SET state = ?4, reason = ?5, finished_at = ?6, owner = NULL

@@ -20,6 +20,6 @@ pub const SAID: &str = "
 /// Reply parts after `?2` that the reader may see.
 pub const ANSWERED: &str = "
     SELECT id, message, part, text, mark, degraded, sources, coalesce(sent_at, created_at) FROM outbox
-     WHERE conversation = ?1 AND id > ?2 AND state IN ('sent', 'unknown') AND text IS NOT NULL ORDER BY id LIMIT 500";
+     WHERE conversation = ?1 AND id > ?2 AND state IN ('sending', 'sent', 'unknown') AND text IS NOT NULL ORDER BY id LIMIT 500";
 pub const OPEN_TURNS: &str = "
     SELECT id, state FROM inbox WHERE conversation = ?1 AND state IN ('ready', 'claimed') ORDER BY id LIMIT 50";

@@ -1,0 +1,167 @@
+//! One conversation while it has something to do: runs its turns one at a time, and stops them on command.
+//!
+//! Made by the dispatcher on demand, never restarted. A lost one costs its turn, which runs again from the inbox.
+
+use super::Nudges;
+use crate::domain::Mark;
+use crate::pipeline::{self, Outcome, Turn, Wiring, format};
+use crate::platforms::{Preview, PreviewState};
+use crate::store::inbox::{self, Claim, Release};
+use crate::store::outbox::{self, Ending, Reply, Target};
+use crate::store::{Store, StoreError};
+use crate::supervise::{Control, contained, obey};
+use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use serde_json::json;
+use tokio::sync::watch;
+
+/// Runs one turn from the claimed rows to the committed reply.
+#[derive(Debug, Message)]
+#[rtype(result = "TurnEnd")]
+pub struct RunTurn(pub Claim);
+
+/// Stops the turn that is running, if one is: what has been said so far becomes the reply.
+#[derive(Debug, Clone, Copy, Message)]
+#[rtype(result = "()")]
+pub struct StopTurn;
+
+/// How a turn ended, as far as the dispatcher cares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TurnEnd {
+    /// Reply and rows are committed.
+    Committed,
+    /// The rows are back in line, or dead.
+    GivenBack,
+    /// Another attempt owns the rows; nothing was written.
+    Fenced,
+    /// The store could not take the end of the turn; the rows must be given back.
+    NotStored,
+}
+
+/// The actor of one conversation.
+pub struct Conversation {
+    wiring: Wiring,
+    nudges: Nudges,
+    stop: watch::Sender<bool>,
+}
+
+impl Conversation {
+    pub fn new(wiring: Wiring, nudges: Nudges) -> Self {
+        Self { wiring, nudges, stop: watch::Sender::new(false) }
+    }
+}
+
+impl Actor for Conversation {
+    type Context = Context<Self>;
+}
+
+impl Handler<Control> for Conversation {
+    type Result = ();
+
+    fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
+        obey(control, ctx);
+    }
+}
+
+impl Handler<StopTurn> for Conversation {
+    type Result = ();
+
+    fn handle(&mut self, _: StopTurn, _: &mut Context<Self>) {
+        self.stop.send_replace(true);
+    }
+}
+
+impl Handler<RunTurn> for Conversation {
+    type Result = ResponseActFuture<Self, TurnEnd>;
+
+    fn handle(&mut self, RunTurn(claim): RunTurn, _: &mut Context<Self>) -> Self::Result {
+        self.stop = watch::Sender::new(false);
+        let turn = Turn::new(claim, &self.wiring, self.stop.subscribe());
+        let (wiring, nudges) = (self.wiring.clone(), self.nudges.clone());
+        Box::pin(run(turn, wiring, nudges).into_actor(self))
+    }
+}
+
+async fn run(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
+    let claim = turn.claim.clone();
+    let preview = turn.platform.as_ref().map(|platform| platform.preview.clone());
+    let staged = contained(async {
+        let mut turn = turn;
+        let outcome = pipeline::run(&mut turn, &wiring).await;
+        (turn, outcome)
+    });
+    let written = match staged.await {
+        Ok((turn, Outcome::Answer { reply, remember, replaces_last })) => {
+            let state = if reply.mark == Some(Mark::Refused) { "refused" } else { "done" };
+            let parts = format::parts(&reply.text, turn.platform.as_ref());
+            let ending = Ending {
+                state,
+                reason: reply.mark.map(|mark| format!("{mark:?}").to_lowercase()),
+                reply: Some(Reply { parts, mark: reply.mark, degraded: reply.degraded, sources: reply.sources }),
+                remember,
+                replaces_last,
+                steps: turn.steps,
+            };
+            commit(&wiring.store, &claim, ending).await
+        }
+        Ok((turn, Outcome::GiveBack(release))) => give_back(&wiring, &claim, release, turn.steps).await,
+        Err(panicked) => {
+            let release = Release { reason: panicked.to_string(), strike: true, wait_ms: 0 };
+            give_back(&wiring, &claim, release, Vec::new()).await
+        }
+    };
+    nudges.outbox.notify_one();
+    match written {
+        Ok(end) => {
+            if end == TurnEnd::GivenBack && let Some(preview) = preview {
+                let (conversation, message) = (claim.head.conversation.clone(), claim.last().id);
+                drop(preview.offer(Preview { conversation, message, state: PreviewState::Gone }));
+            }
+            end
+        }
+        Err(StoreError::Fenced) => {
+            tracing::info!(message.id = claim.head.id, "a turn ended after another attempt had taken over");
+            TurnEnd::Fenced
+        }
+        Err(error) => {
+            tracing::error!(message.id = claim.head.id, %error, "a turn's end could not be stored");
+            TurnEnd::NotStored
+        }
+    }
+}
+
+async fn commit(store: &Store, claim: &Claim, ending: Ending) -> Result<TurnEnd, StoreError> {
+    let (run, now, fences, target) = (store.run(), store.now(), claim.fences(), target_of(claim));
+    store.write(move |conn| outbox::commit(conn, run, now, &fences, &target, &ending)).await?;
+    Ok(TurnEnd::Committed)
+}
+
+async fn give_back(
+    wiring: &Wiring,
+    claim: &Claim,
+    release: Release,
+    steps: Vec<crate::store::trace::Step>,
+) -> Result<TurnEnd, StoreError> {
+    let store = &wiring.store;
+    let (run, now, fences, head) = (store.run(), store.now(), claim.fences(), claim.head.id);
+    let failed = wiring.directory.load().config.pipeline.replies.failed.clone();
+    store
+        .write(move |conn| {
+            crate::store::trace::add_all(conn, head, &steps)?;
+            if inbox::release(conn, run, now, &fences, &release)? >= inbox::STRIKES {
+                inbox::die(conn, now, head, &release.reason, &failed)?;
+            }
+            Ok(TurnEnd::GivenBack)
+        })
+        .await
+}
+
+/// Where the reply to a claim goes: it answers the newest of the merged messages.
+fn target_of(claim: &Claim) -> Target {
+    let last = claim.last();
+    Target {
+        message: last.id,
+        platform: last.platform.clone(),
+        conversation: last.conversation.clone(),
+        reply_route: json!(last.reply_route).to_string(),
+    }
+}
