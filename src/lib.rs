@@ -4,12 +4,13 @@ pub mod config;
 pub mod directory;
 pub mod dispatch;
 pub mod domain;
+pub mod egress;
 pub mod knowledge;
 pub mod pipeline;
 pub mod platforms;
 pub mod providers;
-pub mod store;
 #[cfg(feature = "chaos-tests")]
 mod sabotage;
 pub mod simulate;
+pub mod store;
 pub mod supervise;

@@ -112,7 +112,9 @@ async fn run(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
     nudges.outbox.notify_one();
     match written {
         Ok(end) => {
-            if end == TurnEnd::GivenBack && let Some(preview) = preview {
+            if end == TurnEnd::GivenBack
+                && let Some(preview) = preview
+            {
                 let (conversation, message) = (claim.head.conversation.clone(), claim.last().id);
                 drop(preview.offer(Preview { conversation, message, state: PreviewState::Gone }));
             }

@@ -2,9 +2,9 @@
 //!
 //! A restart loses the running turns of its conversations; their rows go back without a strike and run again.
 
+use super::Nudges;
 use super::conversation::{Conversation, RunTurn, StopTurn, TurnEnd};
 use super::intake::NEW;
-use super::Nudges;
 use crate::domain::{InstanceId, Lane, Mark, ReplyText};
 use crate::pipeline::Wiring;
 use crate::store::inbox::{self, Claim, Release};
@@ -278,7 +278,8 @@ fn new_talk(key: &str, wiring: &DispatcherWiring) -> Talk {
     let (run, stop) = (Port::new("RunTurn", 1), Port::new("StopTurn", 4));
     let id = InstanceId::new(crate::domain::Family::Conversation, key);
     let (turns, nudges) = (wiring.turns.clone(), wiring.nudges.clone());
-    let spec = ChildSpec::of(id, move || Conversation::new(turns.clone(), nudges.clone())).fills(&run).fills(&stop).build();
+    let spec =
+        ChildSpec::of(id, move || Conversation::new(turns.clone(), nudges.clone())).fills(&run).fills(&stop).build();
     Talk { child: Transient::start(&spec, &wiring.thread), run, stop, busy_since: None }
 }
 

@@ -94,21 +94,20 @@ impl Intake {
         let pipeline = &snapshot.config.pipeline;
         self.refresh_limits(pipeline);
         let too_many = events.first().map(|event| pipeline.replies.too_many.in_language_of(&event.text).to_owned());
-        let arrivals: Vec<Arrival> = events
-            .into_iter()
-            .map(|inbound| Arrival { verdict: self.judge(&inbound, pipeline), inbound })
-            .collect();
+        let arrivals: Vec<Arrival> =
+            events.into_iter().map(|inbound| Arrival { verdict: self.judge(&inbound, pipeline), inbound }).collect();
         let now = self.inner.store.now();
         let too_many = too_many.unwrap_or_default();
-        let accepted = self.inner.store.try_write(move |conn| {
+        let accepting = move |conn: &rusqlite::Connection| {
             arrivals.iter().map(|arrival| inbox::accept(conn, now, arrival, &too_many)).collect::<Result<Vec<_>, _>>()
-        });
+        };
         #[cfg(feature = "chaos-tests")]
         if crate::sabotage::is("ack-first") {
-            actix_rt::spawn(crate::sabotage::later(accepted));
+            let store = self.inner.store.clone();
+            actix_rt::spawn(crate::sabotage::later(async move { store.try_write(accepting).await }));
             return Ok(Vec::new());
         }
-        let accepted = accepted.await?;
+        let accepted = self.inner.store.try_write(accepting).await?;
         if accepted.iter().any(|row| row.needs_turn) {
             self.inner.nudges.inbox.notify_one();
         }

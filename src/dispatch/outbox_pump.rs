@@ -115,7 +115,10 @@ impl OutboxPump {
             let limited: Vec<_> = rooms.iter().filter(|room| room.is_limited).cloned().collect();
             let counts = store.read(move |conn| {
                 let count = |room: &Room| outbox::ready_count(conn, now, &room.platform, room.parts);
-                limited.iter().map(|room| Ok((room.platform.clone(), count(room)?))).collect::<Result<HashMap<_, _>, _>>()
+                limited
+                    .iter()
+                    .map(|room| Ok((room.platform.clone(), count(room)?)))
+                    .collect::<Result<HashMap<_, _>, _>>()
             });
             let has_limits = rooms.iter().any(|room| room.is_limited);
             let counts = if has_limits { counts.await.unwrap_or_default() } else { HashMap::new() };
@@ -249,11 +252,7 @@ fn rule_of(directory: &Directory, platform: &str) -> UnknownRule {
     snapshot.platforms.get(platform).map_or(UnknownRule::Ask, |entry| entry.kind.unknown)
 }
 
-async fn deliver(
-    entry: Option<&PlatformEntry>,
-    outgoing: &Outgoing,
-    begun: Begun,
-) -> Result<Delivered, PlatformError> {
+async fn deliver(entry: Option<&PlatformEntry>, outgoing: &Outgoing, begun: Begun) -> Result<Delivered, PlatformError> {
     let Some(entry) = entry else { return Err(CallError::Down.into()) };
     let reserved = entry.deliver.reserve()?;
     let call = Deliver { part: outgoing.part.clone(), deadline: Deadline::after(DELIVER_WITHIN), begun };
@@ -281,7 +280,9 @@ fn settlement_of(
         Err(PlatformError::Later { reason, .. }) if outgoing.failures + 1 >= PATIENCE => {
             Settlement::Dead { reason: format!("given up after {PATIENCE} tries: {reason}") }
         }
-        Err(PlatformError::Later { after, reason }) => Settlement::Later { wait_ms: wait_ms(after), counts: true, reason },
+        Err(PlatformError::Later { after, reason }) => {
+            Settlement::Later { wait_ms: wait_ms(after), counts: true, reason }
+        }
         Err(PlatformError::RateLimited { reason, .. }) if too_old => {
             Settlement::Dead { reason: format!("`pipeline.give_up_after` has passed: {reason}") }
         }
@@ -303,7 +304,13 @@ fn settlement_of(
 /// Writes what became of a part, until the store takes it.
 async fn settle(store: &Store, outgoing: &Outgoing, settlement: Settlement) {
     if let Settlement::Dead { reason } = &settlement {
-        tracing::error!(alert = true, message.id = outgoing.part.message, part = outgoing.part.part, reason, "a reply part is dead");
+        tracing::error!(
+            alert = true,
+            message.id = outgoing.part.message,
+            part = outgoing.part.part,
+            reason,
+            "a reply part is dead"
+        );
     }
     loop {
         let (run, now, outgoing, settlement) = (store.run(), store.now(), outgoing.clone(), settlement.clone());

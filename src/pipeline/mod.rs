@@ -2,6 +2,7 @@
 //!
 //! Nothing here owns anything durable: a turn that is lost is run again from the inbox.
 
+pub mod format;
 mod prompt;
 mod reason;
 mod retrieve;

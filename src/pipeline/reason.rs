@@ -38,11 +38,14 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
     match round {
         Round::Whole(answered) => {
             let usage = &answered.usage;
-            turn.note("answered", json!({
-                "by": usage.answered_by, "attempts": answered.attempts, "prompt_tokens": usage.prompt_tokens,
-                "completion_tokens": usage.completion_tokens, "finish": usage.finish_reason,
-                "chars": text.chars().count(),
-            }));
+            turn.note(
+                "answered",
+                json!({
+                    "by": usage.answered_by, "attempts": answered.attempts, "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens, "finish": usage.finish_reason,
+                    "chars": text.chars().count(),
+                }),
+            );
             if text.is_empty() {
                 return Flow::Answer(turn.say(&turn.config.pipeline.replies.failed, Mark::Failed));
             }

@@ -39,7 +39,10 @@ fn matches(rule: &RouteMatch, row: &Row, question: &str) -> bool {
     rule.platform.as_ref().is_none_or(|platform| *platform == row.platform)
         && rule.chat.is_none_or(|wanted| wanted == chat)
         && rule.user.as_ref().is_none_or(|user| user.to_lowercase() == row.sender.to_lowercase())
-        && rule.keyword.as_ref().is_none_or(|word| question.trim_start().to_lowercase().starts_with(&word.to_lowercase()))
+        && rule
+            .keyword
+            .as_ref()
+            .is_none_or(|word| question.trim_start().to_lowercase().starts_with(&word.to_lowercase()))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ pub mod web;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Inbound, Mark, Source};
-use crate::supervise::CallError;
+use crate::supervise::{CallError, ChildSpec, Port};
 use actix::Message;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -122,7 +122,7 @@ impl Begun {
 }
 
 /// Hands one part to the platform. `Ok` means the platform acknowledged it, not that bytes were written.
-#[derive(Debug, Message)]
+#[derive(Debug, Clone, Message)]
 #[rtype(result = "Result<Delivered, PlatformError>")]
 pub struct Deliver {
     pub part: OutPart,
@@ -212,8 +212,30 @@ pub struct Kind {
     pub ingress: fn(&config::Platform, skew: Duration) -> Option<Arc<dyn Ingress>>,
     /// The markup that this section's readers are shown.
     pub dialect: fn(&config::Platform) -> Dialect,
+    /// Describes the adapter as a supervised child that fills `ports`.
+    pub spec: fn(&Wiring, &Arc<config::Platform>, &Ports) -> ChildSpec,
 }
 
+/// What adapters may reach.
+#[derive(Clone, Default)]
+pub struct Wiring {
+    pub hub: web::LiveHub,
+}
+
+/// The ways to one adapter. A kind that cannot edit leaves `preview` unfilled.
+#[derive(Clone)]
+pub struct Ports {
+    pub deliver: Port<Deliver>,
+    pub preview: Port<Preview>,
+}
+
+impl Ports {
+    /// Ports for a section; `concurrency` bounds its deliveries.
+    pub fn of(section: &config::Platform) -> Self {
+        let concurrency = section.concurrency.unwrap_or(64);
+        Self { deliver: Port::new("Deliver", concurrency), preview: Port::new("Preview", 256) }
+    }
+}
 
 /// Every kind that a `[[platforms]]` section can name.
 pub static KINDS: &[&Kind] = &[&web::KIND];

@@ -3,9 +3,12 @@
 //! Delivering means telling the open streams to look again: a part marked `sending` is already visible to every
 //! reader. A restart loses the previews of unfinished text, which the next piece of text brings back.
 
-use super::{Deliver, Delivered, Dialect, Kind, Limits, PlatformError, Preview, PreviewState, UnknownRule};
+use super::{
+    Deliver, Delivered, Dialect, Kind, Limits, PlatformError, Ports, Preview, PreviewState, UnknownRule, Wiring,
+};
 use crate::config::{self, Access};
-use crate::supervise::{Control, contained, obey};
+use crate::domain::InstanceId;
+use crate::supervise::{ChildSpec, Control, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -20,7 +23,16 @@ pub static KIND: Kind = Kind {
     credential: |_| None,
     ingress: |_, _| None,
     dialect: |_| Dialect::Markdown,
+    spec,
 };
+
+fn spec(wiring: &Wiring, section: &Arc<config::Platform>, ports: &Ports) -> ChildSpec {
+    let hub = wiring.hub.clone();
+    ChildSpec::of(InstanceId::platform(&section.id), move || Web::new(hub.clone()))
+        .fills(&ports.deliver)
+        .fills(&ports.preview)
+        .build()
+}
 
 fn check(section: &config::Platform) -> Vec<(&'static str, String)> {
     if section.access == Access::Token && section.access_token.expose().len() < 16 {
@@ -82,9 +94,9 @@ impl Subscription {
 
     /// Waits for a state that has not been seen.
     pub async fn changed(&mut self) {
-        match &mut self.receiver {
-            Some(receiver) if receiver.changed().await.is_ok() => {}
-            _ => std::future::pending().await,
+        let Some(receiver) = &mut self.receiver else { return std::future::pending().await };
+        if receiver.changed().await.is_err() {
+            std::future::pending().await
         }
     }
 }

@@ -6,9 +6,10 @@ mod breaker;
 mod holdback;
 pub mod manager;
 
+use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};
 use crate::knowledge::Passage;
-use crate::supervise::CallError;
+use crate::supervise::{CallError, ChildSpec, Port};
 use actix::Message;
 use std::sync::Arc;
 use std::time::Duration;
@@ -112,11 +113,32 @@ impl ProviderError {
     pub fn disposition(&self) -> Disposition {
         match self {
             Self::RateLimited { after, .. } => Disposition::RetryAfter(*after),
-            Self::Unavailable(_) | Self::Cut { .. } | Self::Garbage(_) | Self::NoneAvailable(_) => Disposition::FailOver,
+            Self::Unavailable(_) | Self::Cut { .. } | Self::Garbage(_) | Self::NoneAvailable(_) => {
+                Disposition::FailOver
+            }
             Self::Misconfigured(_) => Disposition::FailOver,
             Self::TooLong(_) | Self::Rejected(_) | Self::Cancelled | Self::TimedOut(_) => Disposition::GiveUp,
             Self::Bug(_) => Disposition::Report,
             Self::Call(error) => error.disposition(),
         }
     }
+}
+
+/// One kind of provider: the word in the configuration, and how to make one.
+pub struct Kind {
+    pub name: &'static str,
+    /// Reads a section for what a struct cannot say. `(key, message)` each.
+    pub check: fn(&config::Provider) -> Vec<(&'static str, String)>,
+    /// The credential without which `enabled = "auto"` means off.
+    pub credential: fn(&config::Provider) -> Option<&config::Secret>,
+    /// Describes the provider as a supervised child that fills `complete`.
+    pub spec: fn(&Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec,
+}
+
+/// Every kind that a `[[providers]]` section can name.
+pub static KINDS: &[&Kind] = &[];
+
+/// Finds a kind by the word in the configuration.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().find(|kind| kind.name == name).copied()
 }

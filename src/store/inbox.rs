@@ -127,13 +127,7 @@ pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, too_many: &str) ->
 
 fn known(conn: &Connection, platform: &str, external_id: &str) -> Result<Accepted, StoreError> {
     let found = conn.prepare_cached(sql::inbox::BY_EXTERNAL_ID)?.query_row((platform, external_id), |row| {
-        Ok(Accepted {
-            id: row.get(0)?,
-            conversation: row.get(1)?,
-            is_new: false,
-            needs_turn: false,
-            has_reply: false,
-        })
+        Ok(Accepted { id: row.get(0)?, conversation: row.get(1)?, is_new: false, needs_turn: false, has_reply: false })
     })?;
     Ok(found)
 }
@@ -240,7 +234,8 @@ fn claim_rows(conn: &Connection, run: i64, now: i64, platform: &str, share: usiz
 
 fn complete_claim(conn: &Connection, run: i64, now: i64, head: Row, merge: bool) -> Result<Claim, StoreError> {
     // From the second attempt on the head goes alone: one bad message must not bury its neighbours.
-    let merged = if merge && head.attempt == 1 && is_plain_text(&head) { claim_behind(conn, run, &head)? } else { vec![] };
+    let merged =
+        if merge && head.attempt == 1 && is_plain_text(&head) { claim_behind(conn, run, &head)? } else { vec![] };
     let claim = Claim { head, merged };
     for row in claim.rows() {
         let detail = json!({ "attempt": row.attempt, "run": format!("{run:x}"), "waited_ms": now - row.received_at,

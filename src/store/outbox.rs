@@ -71,7 +71,9 @@ pub fn commit(
     let detail = json!({ "state": ending.state, "parts": parts, "reason": ending.reason });
     trace::add(conn, target.message, now, "committed", &detail)?;
     match &ending.reply {
-        Some(reply) => put(conn, now, target.message, &target.platform, &target.conversation, &target.reply_route, reply),
+        Some(reply) => {
+            put(conn, now, target.message, &target.platform, &target.conversation, &target.reply_route, reply)
+        }
         None => Ok(()),
     }
 }
@@ -209,7 +211,8 @@ pub fn settle(
             ("sent", changed, json!({ "part": part.part, "calls": calls, "platform_id": platform_id }))
         }
         Settlement::Later { wait_ms, counts, reason } => {
-            let changed = again(conn, fence, now + wait_ms.min(&inbox::LONGEST_WAIT_MS), *counts, part.may_repeat, reason)?;
+            let changed =
+                again(conn, fence, now + wait_ms.min(&inbox::LONGEST_WAIT_MS), *counts, part.may_repeat, reason)?;
             ("put off", changed, json!({ "part": part.part, "wait_ms": wait_ms, "reason": reason }))
         }
         Settlement::Dead { reason } => {
@@ -218,8 +221,11 @@ pub fn settle(
         }
         Settlement::Unknown { rule, reason } => {
             let repeats = repeats(*rule, part.may_repeat);
-            let changed =
-                if repeats { again(conn, fence, 0, false, true, reason)? } else { end(conn, fence, "unknown", reason)? };
+            let changed = if repeats {
+                again(conn, fence, 0, false, true, reason)?
+            } else {
+                end(conn, fence, "unknown", reason)?
+            };
             ("unknown", changed, json!({ "part": part.part, "reason": reason, "repeated": repeats }))
         }
         Settlement::Split { pieces, reason } => {

@@ -14,7 +14,9 @@ pub struct Backoff {
 impl Backoff {
     /// The wait before restart number `attempt`, counted from 0, without jitter.
     pub fn delay(&self, attempt: u32) -> Duration {
-        2u32.checked_pow(attempt).and_then(|factor| self.first.checked_mul(factor)).map_or(self.cap, |d| d.min(self.cap))
+        2u32.checked_pow(attempt)
+            .and_then(|factor| self.first.checked_mul(factor))
+            .map_or(self.cap, |d| d.min(self.cap))
     }
 }
 
@@ -128,7 +130,8 @@ mod tests {
     #[test]
     fn backoff_doubles_until_the_cap() {
         let backoff = Backoff { first: Duration::from_millis(200), cap: Duration::from_secs(30) };
-        let table = [("first", 0, 200), ("eighth", 7, 25_600), ("capped", 8, 30_000), ("no overflow", u32::MAX, 30_000)];
+        let table =
+            [("first", 0, 200), ("eighth", 7, 25_600), ("capped", 8, 30_000), ("no overflow", u32::MAX, 30_000)];
         for (case, attempt, millis) in table {
             assert_eq!(backoff.delay(attempt), Duration::from_millis(millis), "{case}");
         }

@@ -1,12 +1,12 @@
 //! Keeps the root supervisor alive. Above it there is only the process, which ends when the root gives up.
 
+use super::Fatal;
 use super::child::{Birth, ChildSpec, Exit};
 use super::control::Control;
 use super::policy::{Decision, Record};
 use super::port::CallCount;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
-use super::Fatal;
 use actix::Recipient;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,7 @@
 //! The supervisor: one actor type for every family. It starts children, hears how they end, and decides
 //! by policy what follows. Its roster outlives it, so a restarted supervisor restarts the same children.
 
+use super::Fatal;
 use super::child::{Birth, ChildSpec, Exit};
 use super::control::{Control, Fault, obey};
 use super::policy::{Decision, Policy, Record};
@@ -8,7 +9,6 @@ use super::port::{CallCount, Port};
 use super::pulse::Pulse;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
-use super::Fatal;
 use crate::domain::InstanceId;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseActFuture,
@@ -295,7 +295,12 @@ impl Supervisor {
             return;
         }
         let name = self.charge.thread.name;
-        tracing::error!(alert = true, thread = name, silent_ms = silent.as_millis() as u64, "a thread is stuck; its actors move to a fresh one");
+        tracing::error!(
+            alert = true,
+            thread = name,
+            silent_ms = silent.as_millis() as u64,
+            "a thread is stuck; its actors move to a fresh one"
+        );
         let before = self.charge.stuck.swap(Arc::new(Some(Instant::now())));
         if before.is_some_and(|at| at.elapsed() < STUCK_AGAIN) {
             (self.charge.fatal)(&format!("thread `{name}` is the second one stuck within an hour"));
@@ -396,7 +401,10 @@ impl Handler<Supervise> for Supervisor {
                     Some(old) => drop(this.children.insert(id.clone(), old)),
                     None => this.charge.board.remove(&id),
                 }
-                Err(StartError(id, reason.map_or_else(|| "its constructor did not finish".into(), |text| (*text).clone())))
+                Err(StartError(
+                    id,
+                    reason.map_or_else(|| "its constructor did not finish".into(), |text| (*text).clone()),
+                ))
             }
         }))
     }
@@ -440,7 +448,11 @@ impl Handler<Inject> for Supervisor {
             obey(Control::Fault(fault), ctx);
             return true;
         }
-        let Some(control) = self.children.get(&id).and_then(|child| child.pulse.as_ref()).map(|pulse| pulse.control().clone()) else { return false };
+        let Some(control) =
+            self.children.get(&id).and_then(|child| child.pulse.as_ref()).map(|pulse| pulse.control().clone())
+        else {
+            return false;
+        };
         let failing = async move {
             // No answer is the expected outcome.
             let _ = control.send(Control::Fault(fault)).await;

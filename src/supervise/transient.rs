@@ -1,11 +1,11 @@
 //! Children that are never restarted: made on demand, gone when their work is.
 
 use super::child::{Birth, ChildSpec};
+use super::control::Control;
 use super::port::CallCount;
 use super::pulse::Pulse;
 use super::thread::Thread;
 use actix::Recipient;
-use super::control::Control;
 use tokio::sync::oneshot;
 
 /// One incarnation on a leash: dropping this ends it.

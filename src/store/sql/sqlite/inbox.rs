@@ -5,11 +5,9 @@ pub const ACCEPT: &str = "
                        reply_route, sent_at, received_at, state, not_before, reason, finished_at)
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
     ON CONFLICT (platform, external_id) DO NOTHING RETURNING id";
-pub const BY_EXTERNAL_ID: &str =
-    "SELECT id, conversation, state FROM inbox WHERE platform = ?1 AND external_id = ?2";
+pub const BY_EXTERNAL_ID: &str = "SELECT id, conversation, state FROM inbox WHERE platform = ?1 AND external_id = ?2";
 /// One row when at least `?2` rows of the queue are open.
-pub const IS_CROWDED: &str =
-    "SELECT 1 FROM inbox WHERE queue = ?1 AND state IN ('ready', 'claimed') LIMIT 1 OFFSET ?2";
+pub const IS_CROWDED: &str = "SELECT 1 FROM inbox WHERE queue = ?1 AND state IN ('ready', 'claimed') LIMIT 1 OFFSET ?2";
 /// One row when the newest row of the conversation was refused as well: the person has been told.
 pub const WAS_REFUSED: &str =
     "SELECT state = 'refused' FROM inbox WHERE conversation = ?1 AND id < ?2 ORDER BY id DESC LIMIT 1";
@@ -59,8 +57,7 @@ pub const FINISH: &str = "
 /// Rows of runs that are gone (`?2` = 0) or of this run (`?2` = 1).
 pub const CLAIMED_OF: &str = "
     SELECT id, strikes, cancelled_by, attempt FROM inbox WHERE state = 'claimed' AND (owner IS ?1) = ?2 ORDER BY id";
-pub const REVIVE: &str =
-    "UPDATE inbox SET state = ?2, owner = NULL, strikes = ?3, reason = ?4, finished_at = ?5, not_before = 0 WHERE id = ?1";
+pub const REVIVE: &str = "UPDATE inbox SET state = ?2, owner = NULL, strikes = ?3, reason = ?4, finished_at = ?5, not_before = 0 WHERE id = ?1";
 /// At start, waits longer than the longest back-off come from a clock that jumped.
 pub const CUT_WAITS: &str = "UPDATE inbox SET not_before = ?1 WHERE state = 'ready' AND not_before > ?1";
 
@@ -94,8 +91,7 @@ pub const REDRIVE: &str = "
                      noticed = 0
      WHERE id = ?1 AND state IN ('dead', 'refused', 'cancelled') AND text IS NOT NULL";
 
-pub const AHEAD: &str =
-    "SELECT count(*) FROM inbox WHERE queue = ?1 AND id < ?2 AND state IN ('ready', 'claimed')";
+pub const AHEAD: &str = "SELECT count(*) FROM inbox WHERE queue = ?1 AND id < ?2 AND state IN ('ready', 'claimed')";
 pub const DEPTHS: &str = "
     SELECT count(*) FILTER (WHERE state = 'ready'), count(*) FILTER (WHERE state = 'claimed'),
            min(received_at) FILTER (WHERE state = 'ready')

@@ -1,0 +1,146 @@
+//! Errors as people and scripts read them: one table of problem types, frozen by a snapshot.
+
+use crate::store::StoreError;
+use crate::supervise::CallError;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use std::fmt;
+use utoipa::ToSchema;
+
+/// Every way in which a request can fail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Problem {
+    Invalid,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    Method,
+    Conflict,
+    TooLarge,
+    TooMany,
+    Starting,
+    Busy,
+    Internal,
+}
+
+/// Type, status and title of each.
+pub const PROBLEMS: &[(Problem, &str, u16, &str)] = &[
+    (Problem::Invalid, "invalid-request", 400, "The request is not valid"),
+    (Problem::Unauthenticated, "unauthenticated", 401, "A valid key is needed"),
+    (Problem::Forbidden, "forbidden", 403, "This is not allowed"),
+    (Problem::NotFound, "not-found", 404, "There is no such thing"),
+    (Problem::Method, "method-not-allowed", 405, "The method is not allowed here"),
+    (Problem::Conflict, "conflict", 409, "The state does not allow this"),
+    (Problem::TooLarge, "too-large", 413, "The request is too large"),
+    (Problem::TooMany, "too-many-requests", 429, "Too many requests"),
+    (Problem::Starting, "starting", 503, "The gateway is starting"),
+    (Problem::Busy, "busy", 503, "The gateway cannot take more at the moment"),
+    (Problem::Internal, "internal", 500, "Something went wrong on our side"),
+];
+
+/// The body of every error, `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ProblemBody {
+    /// `/problems/NAME`, a name that never changes.
+    pub r#type: String,
+    pub title: &'static str,
+    pub status: u16,
+    /// What happened, and what to do.
+    pub detail: String,
+    /// The id under which the log has more.
+    pub request_id: String,
+}
+
+/// A failed request.
+#[derive(Debug, Clone)]
+pub struct ApiError {
+    pub problem: Problem,
+    pub detail: String,
+    /// Seconds after which another try makes sense.
+    pub retry_after: Option<u64>,
+}
+
+impl ApiError {
+    pub fn new(problem: Problem, detail: impl Into<String>) -> Self {
+        Self { problem, detail: detail.into(), retry_after: None }
+    }
+
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(Problem::Invalid, detail)
+    }
+
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(Problem::NotFound, detail)
+    }
+
+    pub fn busy(detail: impl Into<String>) -> Self {
+        Self { retry_after: Some(2), ..Self::new(Problem::Busy, detail) }
+    }
+
+    fn row(&self) -> (&'static str, StatusCode, &'static str) {
+        let found = PROBLEMS.iter().find(|(problem, ..)| *problem == self.problem);
+        let (_, name, status, title) = found.copied().unwrap_or((Problem::Internal, "internal", 500, "Internal error"));
+        (name, StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), title)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        self.row().1
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let (name, status, title) = self.row();
+        let request_id = uuid::Uuid::new_v4().simple().to_string();
+        if status.is_server_error() {
+            tracing::warn!(request.id = request_id, status = status.as_u16(), detail = self.detail, "request failed");
+        }
+        let body = ProblemBody {
+            r#type: format!("/problems/{name}"),
+            title,
+            status: status.as_u16(),
+            detail: self.detail.clone(),
+            request_id,
+        };
+        let mut response = HttpResponse::build(status);
+        if let Some(seconds) = self.retry_after {
+            response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        response.insert_header((CONTENT_TYPE, "application/problem+json"));
+        response.body(serde_json::to_vec(&body).unwrap_or_default())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::busy("too many messages are waiting; nothing was taken, try again shortly"),
+            StoreError::Full => Self { retry_after: Some(30), ..Self::busy("the disk is full; nothing was taken") },
+            StoreError::Locked => Self::busy("the database is locked by another process; nothing was taken"),
+            StoreError::Closed => Self::busy("the gateway is stopping; nothing was taken"),
+            StoreError::Missing => Self::not_found("there is no such message"),
+            StoreError::Fenced => Self::new(Problem::Conflict, "it has changed meanwhile"),
+            StoreError::Flush(_) | StoreError::Damaged(_) => {
+                Self::busy("the database could not make this durable; nothing was taken")
+            }
+            StoreError::Sql(_) | StoreError::Newer { .. } => {
+                tracing::error!(%error, "the store refused a statement");
+                Self::new(Problem::Internal, "the store refused; the log says why")
+            }
+        }
+    }
+}
+
+impl From<CallError> for ApiError {
+    fn from(error: CallError) -> Self {
+        Self::busy(format!("a component did not answer: {error}"))
+    }
+}
