@@ -44,7 +44,7 @@ mod tests {
 
     #[actix_rt::test]
     async fn a_panic_in_one_call_is_that_calls_error() {
-        let (bad, good) = futures_util::join!(contained(async { panic!("boom") }), contained(async { 7 }));
+        let (bad, good) = futures_util::future::join(contained(async { panic!("boom") }), contained(async { 7 })).await;
         assert!(bad.is_err());
         assert_eq!(good, Ok(7));
     }
