@@ -1,16 +1,23 @@
 //! MindBot: a chat gateway that loses nothing it has acknowledged.
 
+pub mod boot;
+pub mod cli;
+pub mod components;
 pub mod config;
 pub mod directory;
 pub mod dispatch;
 pub mod domain;
 pub mod egress;
+pub mod http;
 pub mod knowledge;
 pub mod pipeline;
 pub mod platforms;
 pub mod providers;
+pub mod reload;
 #[cfg(feature = "chaos-tests")]
 mod sabotage;
+mod shutdown;
 pub mod simulate;
 pub mod store;
 pub mod supervise;
+pub mod telemetry;

@@ -1,1 +1,12 @@
-fn main() {}
+//! Hands the arguments over to [`mindbot::cli`], and is the only place that may end the process.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    mindbot::cli::run(Arc::new(|reason| {
+        tracing::error!(alert = true, reason, "the process ends");
+        eprintln!("mindbot: {reason}");
+        std::process::exit(1);
+    }))
+}

@@ -7,7 +7,7 @@ use super::{Config, Server, Storage};
 use serde::Serialize;
 
 /// The difference between two configurations. Lists are in the order of the file; what left comes in the old order.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, utoipa::ToSchema)]
 pub struct Plan {
     /// Components that are new or were switched on: `platform/web`.
     pub start: Vec<String>,

@@ -10,7 +10,7 @@ mod outbox_pump;
 pub use conversation::{Conversation, RunTurn, StopTurn, TurnEnd};
 pub use dispatcher::{Dispatcher, DispatcherWiring};
 pub use intake::Intake;
-pub use outbox_pump::{OutboxPump, PumpWiring};
+pub use outbox_pump::{OutboxPump, PumpWiring, rule_by_config};
 
 use std::sync::Arc;
 use tokio::sync::Notify;

@@ -13,6 +13,7 @@ use actix_web::{HttpRequest, HttpResponse, route};
 /// when it is too big, 503 with `Retry-After` when nothing more can be taken.
 #[utoipa::path(
     post, path = "/hooks/{platform}", tag = "hooks", params(("platform" = String, Path, description = "id of the platform")),
+    request_body(content = String, description = "as the platform sends it"),
     responses((status = 200, description = "on disk", body = String, content_type = "text/plain"),
         (status = 400, body = super::error::ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "forged or stale; no body"),

@@ -14,6 +14,7 @@ mod root;
 mod supervisor;
 mod thread;
 mod transient;
+mod tree;
 mod vitals;
 
 pub use call_error::CallError;
@@ -27,6 +28,7 @@ pub use root::keep_root;
 pub use supervisor::{Charge, Common, Inject, Remove, Restart, StartError, Supervise, Supervisor, SupervisorPorts};
 pub use thread::{Thread, watch_from_outside};
 pub use transient::Transient;
+pub use tree::Tree;
 pub use vitals::{PortStats, State, Vitals, VitalsBoard};
 
 use std::sync::Arc;

@@ -1,7 +1,6 @@
 //! The supervisor: one actor type for every family. It starts children, hears how they end, and decides
 //! by policy what follows. Its roster outlives it, so a restarted supervisor restarts the same children.
 
-use super::Fatal;
 use super::child::{Birth, ChildSpec, Exit};
 use super::control::{Control, Fault, obey};
 use super::policy::{Decision, Policy, Record};
@@ -9,6 +8,7 @@ use super::port::{CallCount, Port};
 use super::pulse::Pulse;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
+use super::{CallError, Fatal};
 use crate::domain::InstanceId;
 use actix::{
     Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseActFuture,
@@ -29,6 +29,8 @@ const STUCK_AFTER: Duration = Duration::from_secs(4);
 const STUCK_AGAIN: Duration = Duration::from_secs(3600);
 /// Time for a constructor to finish.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
+/// The same, and the supervisor's own time.
+const START_LIMIT: Duration = Duration::from_secs(15);
 
 /// What outlives an incarnation of a supervisor.
 #[derive(Clone)]
@@ -135,6 +137,22 @@ impl Default for SupervisorPorts {
             restart: Port::new("Restart", 16),
             inject: Port::new("Inject", 16),
         }
+    }
+}
+
+impl SupervisorPorts {
+    /// Starts a child, or replaces the one of the same id, and waits until it exists.
+    pub async fn start(&self, spec: ChildSpec) -> Result<(), StartError> {
+        let id = spec.id.clone();
+        match self.supervise.ask(Supervise(spec), START_LIMIT).await {
+            Ok(started) => started,
+            Err(error) => Err(StartError(id, format!("its supervisor: {error}"))),
+        }
+    }
+
+    /// Ends a child for good; its running calls end by themselves.
+    pub async fn stop(&self, id: InstanceId) -> Result<(), CallError> {
+        self.remove.ask(Remove(id), START_LIMIT).await
     }
 }
 

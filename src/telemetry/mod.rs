@@ -1,0 +1,3 @@
+//! What the outside learns about this process: log lines and numbers.
+
+pub mod logs;
