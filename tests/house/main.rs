@@ -4,4 +4,5 @@
 mod support;
 
 mod actix_facts;
+mod crash;
 mod start;
