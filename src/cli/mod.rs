@@ -1,7 +1,9 @@
 //! The command line: one file per command, each a thin caller.
 
+mod chat;
 mod check;
 mod serve;
+mod simulate;
 
 use crate::supervise::Fatal;
 use clap::{Parser, Subcommand};
@@ -33,6 +35,10 @@ enum Command {
     Serve(serve::Serve),
     /// Validates the configuration: every error at once, each with its place and a hint.
     Check(check::Check),
+    /// Talks to a running gateway in the terminal.
+    Chat(chat::Chat),
+    /// Runs a stand-in for an outside system, for rehearsal and tests.
+    Simulate(simulate::Simulate),
 }
 
 /// Where the configuration is.
@@ -62,5 +68,7 @@ pub fn run(fatal: Fatal) -> ExitCode {
         None => serve::run(&cli.serve, fatal),
         Some(Command::Serve(serve)) => serve::run(&serve, fatal),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Chat(chat)) => chat::run(&chat),
+        Some(Command::Simulate(simulate)) => simulate::run(&simulate),
     }
 }
