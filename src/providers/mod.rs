@@ -4,6 +4,7 @@
 
 mod breaker;
 mod holdback;
+mod local;
 pub mod manager;
 
 use crate::config;
@@ -136,7 +137,7 @@ pub struct Kind {
 }
 
 /// Every kind that a `[[providers]]` section can name.
-pub static KINDS: &[&Kind] = &[];
+pub static KINDS: &[&Kind] = &[&local::KIND];
 
 /// Finds a kind by the word in the configuration.
 pub fn kind(name: &str) -> Option<&'static Kind> {
