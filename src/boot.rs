@@ -1,12 +1,14 @@
 //! Builds everything in order and returns [`Running`]. Each step is a named stage, in the log and in `/readyz`.
 
-use crate::components::Components;
+use crate::components::{Components, Supervisors};
 use crate::config::{Config, Loaded, Source};
 use crate::directory::{Directory, Snapshot};
 use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, OutboxPump, PumpWiring, rule_by_config};
 use crate::domain::InstanceId;
 use crate::http::health::Health;
 use crate::http::{self, AppSlot, AppState};
+use crate::knowledge::ingester::{self, Assignment};
+use crate::knowledge::{Search, Shelf, retriever};
 use crate::pipeline;
 use crate::platforms;
 use crate::providers::manager::{GetHealth, Lineup, ProviderManager};
@@ -79,14 +81,27 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     let bare = Config { platforms: Vec::new(), providers: Vec::new(), knowledge: Vec::new(), ..Config::clone(&config) };
     let directory = Directory::new(Snapshot { config: Arc::new(bare), ..Snapshot::default() });
     let components = Components {
+        store: store.clone(),
         directory: directory.clone(),
         lineup: Lineup::default(),
+        shelf: Shelf::default(),
+        assignment: Assignment::default(),
         wiring: platforms::Wiring::default(),
-        platforms: supervision.ports("platforms"),
-        providers: supervision.ports("providers"),
+        supervisors: Supervisors {
+            platforms: supervision.ports("platforms"),
+            providers: supervision.ports("providers"),
+            knowledge: supervision.ports("knowledge"),
+        },
     };
     let (nudges, switches) = (Nudges::default(), Switches::closed());
-    let path = Path { store: &store, components: &components, supervision: &supervision };
+    let search = Port::new("Search", SEARCHES);
+    let shelf = components.shelf.clone();
+    let knowledge = vec![
+        retriever::spec(shelf.clone(), &search),
+        ingester::spec(&store, shelf, &components.assignment),
+    ];
+    health.stage("knowledge", supervision.add("knowledge", knowledge)).await?;
+    let path = Path { store: &store, components: &components, supervision: &supervision, search };
     let provider_health = health.stage("dispatch", path.start(&nudges, &switches)).await?;
     let apply = async { components.apply(config.clone()).await.context("a component did not start") };
     health.stage("components", apply).await?;
@@ -99,7 +114,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
         intake: Intake::new(store.clone(), directory.clone(), nudges.clone()),
         store,
         directory,
-        hub: components.wiring.hub,
+        hub: components.wiring.hub.clone(),
         tree: supervision.tree,
         provider_health,
         reloader,
@@ -119,6 +134,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     nudges.inbox.notify_one();
     nudges.outbox.notify_one();
     health.ready();
+    components.assign_documents();
     let Supervision { threads, leash, root, .. } = supervision;
     Ok(Running { address, state, server, switches, leash, root, threads, lock })
 }
@@ -278,6 +294,7 @@ struct Path<'a> {
     store: &'a Store,
     components: &'a Components,
     supervision: &'a Supervision,
+    search: Port<Search>,
 }
 
 impl Path<'_> {
@@ -300,7 +317,7 @@ impl Path<'_> {
             sending: switches.sends.clone(),
         };
         let dispatcher = DispatcherWiring {
-            turns: pipeline::Wiring { store, directory, retriever: Port::new("Search", SEARCHES), manager: ask },
+            turns: pipeline::Wiring { store, directory, retriever: self.search.clone(), manager: ask },
             nudges: nudges.clone(),
             thread: self.supervision.thread("dispatch").context("no thread for conversations")?,
             draining: switches.no_claims.clone(),

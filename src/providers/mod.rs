@@ -4,6 +4,7 @@
 
 mod breaker;
 mod holdback;
+mod local;
 pub mod manager;
 pub mod openai;
 mod openai_wire;
@@ -139,7 +140,7 @@ pub struct Kind {
 }
 
 /// Every kind that a `[[providers]]` section can name.
-pub static KINDS: &[&Kind] = &[&openai::KIND];
+pub static KINDS: &[&Kind] = &[&openai::KIND, &local::KIND];
 
 /// Finds a kind by the word in the configuration.
 pub fn kind(name: &str) -> Option<&'static Kind> {
