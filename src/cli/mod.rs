@@ -1,5 +1,7 @@
 //! The command line: one file per command, each a thin caller.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to the person who typed them")]
+
 mod check;
 mod serve;
 
