@@ -17,6 +17,7 @@ use crate::supervise::{
     watch_from_outside,
 };
 use crate::telemetry::logs::LogLevel;
+use crate::upkeep::Upkeep;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -106,6 +107,13 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     });
     // Set once, here; nobody else has the slot but the server.
     let _ = slot.set(state.clone());
+    let upkeep = Upkeep {
+        store: state.store.clone(),
+        directory: state.directory.clone(),
+        intake: state.intake.clone(),
+        nudges: nudges.clone(),
+    };
+    actix_rt::spawn(upkeep.run());
     switches.open();
     nudges.inbox.notify_one();
     nudges.outbox.notify_one();

@@ -21,3 +21,4 @@ pub mod simulate;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+mod upkeep;

@@ -5,6 +5,9 @@
 mod breaker;
 mod holdback;
 pub mod manager;
+pub mod openai;
+mod openai_wire;
+mod sse;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};
@@ -136,7 +139,7 @@ pub struct Kind {
 }
 
 /// Every kind that a `[[providers]]` section can name.
-pub static KINDS: &[&Kind] = &[];
+pub static KINDS: &[&Kind] = &[&openai::KIND];
 
 /// Finds a kind by the word in the configuration.
 pub fn kind(name: &str) -> Option<&'static Kind> {
