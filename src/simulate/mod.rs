@@ -2,3 +2,5 @@
 
 pub mod openai;
 mod openai_script;
+pub mod wecom;
+mod wecom_script;
