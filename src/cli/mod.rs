@@ -1,9 +1,14 @@
 //! The command line: one file per command, each a thin caller.
 
+<<<<<<< HEAD
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to the person who typed them")]
 
+=======
+mod chat;
+>>>>>>> main
 mod check;
 mod serve;
+mod simulate;
 
 use crate::supervise::Fatal;
 use clap::{Parser, Subcommand};
@@ -35,6 +40,10 @@ enum Command {
     Serve(serve::Serve),
     /// Validates the configuration: every error at once, each with its place and a hint.
     Check(check::Check),
+    /// Talks to a running gateway in the terminal.
+    Chat(chat::Chat),
+    /// Runs a stand-in for an outside system, for rehearsal and tests.
+    Simulate(simulate::Simulate),
 }
 
 /// Where the configuration is.
@@ -64,5 +73,7 @@ pub fn run(fatal: Fatal) -> ExitCode {
         None => serve::run(&cli.serve, fatal),
         Some(Command::Serve(serve)) => serve::run(&serve, fatal),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Chat(chat)) => chat::run(&chat),
+        Some(Command::Simulate(simulate)) => simulate::run(&simulate),
     }
 }

@@ -7,7 +7,7 @@ mod holdback;
 pub mod manager;
 pub mod openai;
 mod openai_wire;
-mod sse;
+pub(crate) mod sse;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};
