@@ -1,11 +1,6 @@
 //! The command line: one file per command, each a thin caller.
 
-<<<<<<< HEAD
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to the person who typed them")]
-
-=======
 mod chat;
->>>>>>> main
 mod check;
 mod serve;
 mod simulate;
