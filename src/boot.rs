@@ -52,8 +52,9 @@ pub struct Running {
     pub state: Arc<AppState>,
     pub server: actix_web::dev::ServerHandle,
     pub switches: Switches,
-    /// Dropped to end every actor.
+    /// Dropped to end every actor; `root` is done once that has begun.
     pub leash: oneshot::Sender<()>,
+    pub root: actix_rt::task::JoinHandle<()>,
     /// In the order of their start.
     pub threads: Vec<Thread>,
     /// Held as long as the database is ours.
@@ -118,8 +119,8 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     nudges.inbox.notify_one();
     nudges.outbox.notify_one();
     health.ready();
-    let Supervision { threads, leash, .. } = supervision;
-    Ok(Running { address, state, server, switches, leash, threads, lock })
+    let Supervision { threads, leash, root, .. } = supervision;
+    Ok(Running { address, state, server, switches, leash, root, threads, lock })
 }
 
 async fn listen(
@@ -226,6 +227,7 @@ struct Supervision {
     /// In the order of [`FAMILIES`], the control thread first.
     threads: Vec<Thread>,
     leash: oneshot::Sender<()>,
+    root: actix_rt::task::JoinHandle<()>,
 }
 
 impl Supervision {
@@ -249,8 +251,8 @@ impl Supervision {
         let spec = Supervisor::spec(charge, &root);
         ports.insert(InstanceId::root(), root);
         let (leash, end) = oneshot::channel();
-        actix_rt::spawn(keep_root(spec, control, common.board.clone(), fatal.clone(), end));
-        Self { tree: Tree::new(ports, common.board), threads, leash }
+        let root = actix_rt::spawn(keep_root(spec, control, common.board.clone(), fatal.clone(), end));
+        Self { tree: Tree::new(ports, common.board), threads, leash, root }
     }
 
     /// Starts children of a family, in this order.

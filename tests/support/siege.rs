@@ -51,7 +51,7 @@ pub struct Siege {
 }
 
 /// What became of the acknowledged messages.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Default, Clone, PartialEq)]
 pub struct Verdict {
     pub acknowledged: usize,
     /// Acknowledged, and never shown.
@@ -62,6 +62,22 @@ pub struct Verdict {
     pub silent_duplicates: Vec<String>,
     /// Shown before an earlier one of the same member.
     pub out_of_order: Vec<String>,
+}
+
+impl std::fmt::Debug for Verdict {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "{} acknowledged", self.acknowledged)?;
+        let rows = [
+            ("lost", &self.lost),
+            ("duplicates", &self.duplicates),
+            ("silent duplicates", &self.silent_duplicates),
+            ("out of order", &self.out_of_order),
+        ];
+        rows.iter().try_for_each(|(name, texts)| {
+            let some = texts.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(" ");
+            writeln!(f, "{name}: {} {some}", texts.len())
+        })
+    }
 }
 
 impl Verdict {
