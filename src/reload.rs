@@ -241,6 +241,7 @@ async fn reload(wiring: &Wiring, by: &str) -> Report {
 }
 
 /// Loads a text and plans the way to it.
+#[expect(clippy::result_large_err, reason = "a report is an answer here, and made once for each reload")]
 fn judge(wiring: &Wiring, source: &Source) -> Result<(Loaded, Report), Report> {
     let loaded = config::load(source, &environment(), &read_secret_file, &kinds());
     let loaded = loaded.map_err(|errors| Report { errors, ..Report::default() })?;

@@ -129,7 +129,8 @@ impl Session {
         let body = json!({ "conversation": self.conversation, "client_id": client_id, "text": text });
         let answer = self.authorised(self.client.post(self.messages.clone())).json(&body).send().await?;
         let said: Value = accepted(answer).await?.json().await?;
-        said["message"].as_str().map(str::to_owned).ok_or_else(|| Failure::Run("the gateway gave no message id".into()))
+        let message = said.get("message").and_then(Value::as_str).map(str::to_owned);
+        message.ok_or_else(|| Failure::Run("the gateway gave no message id".into()))
     }
 
     /// Follows the conversation until the gateway ends the stream.
@@ -159,7 +160,7 @@ async fn accepted(answer: reqwest::Response) -> Result<reqwest::Response, Failur
         return Ok(answer);
     }
     let problem: Value = answer.json().await.unwrap_or_default();
-    let detail = problem["detail"].as_str().unwrap_or("the gateway gave no reason");
+    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or("the gateway gave no reason");
     Err(Failure::Run(format!("{status}: {detail}")))
 }
 
