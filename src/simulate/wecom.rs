@@ -498,3 +498,111 @@ async fn call_back(body: Bytes, state: Data<State>) -> HttpResponse {
         Err(problem) => HttpResponse::BadRequest().json(json!({ "error": problem })),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Platform;
+    use crate::platforms::{Call, wecom};
+
+    async fn get(stand_in: &StandIn, path: &str) -> Value {
+        egress::install_tls();
+        let client = egress::client(Duration::from_secs(5)).unwrap();
+        client.get(format!("{}{path}", stand_in.base())).send().await.unwrap().json().await.unwrap()
+    }
+
+    async fn post(stand_in: &StandIn, path: &str, body: Value) -> Value {
+        egress::install_tls();
+        let client = egress::client(Duration::from_secs(5)).unwrap();
+        client.post(format!("{}{path}", stand_in.base())).json(&body).send().await.unwrap().json().await.unwrap()
+    }
+
+    #[actix_rt::test]
+    async fn speaks_as_wecom_does() {
+        let stand_in = start(Options::default()).await.unwrap();
+        let text = |user: &str, text: &str| json!({ "touser": user, "msgtype": "text", "agentid": 1, "text": { "content": text } });
+        let token = get(&stand_in, "/cgi-bin/gettoken?corpid=ww1&corpsecret=s").await["access_token"].clone();
+        assert_eq!(get(&stand_in, "/cgi-bin/gettoken?corpid=ww1&corpsecret=s").await["access_token"], token);
+        assert_eq!(get(&stand_in, "/cgi-bin/gettoken?corpid=ww1&corpsecret=").await["errcode"], 40001);
+        let path = format!("/cgi-bin/message/send?access_token={}", token.as_str().unwrap());
+        let table = [
+            ("taken", path.as_str(), text("a", "hi"), 0),
+            ("no token", "/cgi-bin/message/send", text("a", "hi"), 41001),
+            ("strange token", "/cgi-bin/message/send?access_token=x", text("a", "hi"), 40014),
+            ("nobody", &path, text("", "hi"), 82001),
+            ("nothing", &path, text("a", " "), 44004),
+            (
+                "agent in quotes",
+                &path,
+                json!({ "touser": "a", "msgtype": "text", "agentid": "1", "text": { "content": "x" } }),
+                40056,
+            ),
+            ("unknown type", &path, json!({ "touser": "a", "msgtype": "song", "agentid": 1 }), 40008),
+            ("too long is cut", &path, text("b", &"企".repeat(1000)), 0),
+        ];
+        for (case, path, body, code) in table {
+            assert_eq!(post(&stand_in, path, body).await["errcode"], code, "{case}");
+        }
+        stand_in.expire_tokens();
+        assert_eq!(post(&stand_in, &path, text("a", "hi")).await["errcode"], 42001);
+        let sent = get(&stand_in, "/__sent").await;
+        let shown = sent["items"].as_array().unwrap().iter().filter(|it| it["shown"] == true).count();
+        assert_eq!((shown, sent["last"].as_u64()), (2, Some(9)));
+        assert_eq!(get(&stand_in, "/__sent?since=7").await["items"][0]["text"].as_str().unwrap().len(), 2046);
+        assert_eq!(get(&stand_in, "/__calls").await["send"], 9);
+        stand_in.stop().await;
+    }
+
+    #[actix_rt::test]
+    async fn without_a_ledger_it_counts_only() {
+        let stand_in = start(Options { ledger: false, ..Options::default() }).await.unwrap();
+        let token = get(&stand_in, "/cgi-bin/gettoken?corpid=ww1&corpsecret=s").await["access_token"].clone();
+        let path = format!("/cgi-bin/message/send?access_token={}", token.as_str().unwrap());
+        let body = json!({ "touser": "a", "msgtype": "markdown", "agentid": 1, "markdown": { "content": "hi" } });
+        assert_eq!(post(&stand_in, &path, body).await["errcode"], 0);
+        assert_eq!((stand_in.sent().len(), stand_in.calls().shown), (0, 1));
+        stand_in.stop().await;
+    }
+
+    #[test]
+    fn a_sealed_callback_opens_at_the_gateway() {
+        let callback = Callback {
+            url: String::new(),
+            corp_id: "ww1".into(),
+            agent_id: 7,
+            token: "token".into(),
+            encoding_aes_key: "CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ".into(),
+            user: "zhangsan".into(),
+            text: "a ]]> b & <c> 👋".into(),
+            msg_id: Some("42".into()),
+        };
+        let (query, body) = callback.seal(1000).unwrap();
+        let section = Platform {
+            id: "w".into(),
+            corp_id: "ww1".into(),
+            agent_id: 7,
+            token: Secret::new("token"),
+            encoding_aes_key: Secret::new(callback.encoding_aes_key.as_str()),
+            ..Platform::default()
+        };
+        let ingress = (wecom::KIND.ingress)(&section, Duration::from_secs(1)).unwrap();
+        let opened = ingress.open(Call { is_get: false, query: &query, body: body.as_bytes(), now: 1000 }).unwrap();
+        let event = opened.events.first().unwrap();
+        assert_eq!((event.text.as_str(), event.external_id.as_str()), (callback.text.as_str(), "wecom:7:42"));
+        assert!(Callback { encoding_aes_key: "short".into(), ..callback }.seal(1000).is_err());
+    }
+
+    #[actix_rt::test]
+    async fn a_callback_reaches_the_gateway_it_names() {
+        let stand_in = start(Options::default()).await.unwrap();
+        // Another stand-in plays the gateway: it knows no such path and says so.
+        let callback = json!({
+            "url": format!("{}/hooks/wecom", stand_in.base()), "corp_id": "ww1", "agent_id": 7, "token": "t",
+            "encoding_aes_key": "CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ", "user": "zhangsan", "text": "hi",
+        });
+        assert_eq!(post(&stand_in, "/__callback", callback).await["status"], 404);
+        assert!(post(&stand_in, "/__callback", json!({})).await["error"].is_string());
+        assert_eq!(stand_in.calls().callback, 2);
+        stand_in.stop().await;
+    }
+}
