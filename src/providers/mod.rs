@@ -8,6 +8,7 @@ pub mod manager;
 pub mod openai;
 mod openai_wire;
 mod sse;
+pub mod tokens;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};

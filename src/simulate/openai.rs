@@ -194,7 +194,9 @@ fn listen(stage: Data<Stage>) -> io::Result<(u16, actix_web::dev::Server)> {
             .default_service(web::to(|| async { error(404, None, "Unknown request URL") }))
     };
     let server = HttpServer::new(app)
-        .on_connect(move |_, _| drop(counters.connections.fetch_add(1, Ordering::Relaxed)))
+        .on_connect(move |_, _| {
+            counters.connections.fetch_add(1, Ordering::Relaxed);
+        })
         .workers(workers.max(1))
         .backlog(8192)
         .max_connections(50_000)
