@@ -1,6 +1,7 @@
 //! The command line: one file per command, each a thin caller.
 
 mod check;
+mod openapi;
 mod serve;
 
 use crate::supervise::Fatal;
@@ -33,6 +34,8 @@ enum Command {
     Serve(serve::Serve),
     /// Validates the configuration: every error at once, each with its place and a hint.
     Check(check::Check),
+    /// Prints the OpenAPI document of the HTTP interface.
+    Openapi,
 }
 
 /// Where the configuration is.
@@ -62,5 +65,6 @@ pub fn run(fatal: Fatal) -> ExitCode {
         None => serve::run(&cli.serve, fatal),
         Some(Command::Serve(serve)) => serve::run(&serve, fatal),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Openapi) => openapi::run(),
     }
 }
