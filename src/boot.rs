@@ -1,6 +1,6 @@
 //! Builds everything in order and returns [`Running`]. Each step is a named stage, in the log and in `/readyz`.
 
-use crate::components::Components;
+use crate::components::{Components, Supervisors};
 use crate::config::{Config, Loaded, Source};
 use crate::directory::{Directory, Snapshot};
 use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, OutboxPump, PumpWiring, rule_by_config};
@@ -9,6 +9,8 @@ use crate::http::auth::{Keys, TOKEN_VARIABLE};
 use crate::http::health::Health;
 use crate::http::metrics::Promises;
 use crate::http::{self, AppSlot, AppState};
+use crate::knowledge::ingester::{self, Assignment};
+use crate::knowledge::{Search, Shelf, retriever};
 use crate::pipeline;
 use crate::platforms;
 use crate::providers::manager::{GetHealth, Lineup, ProviderManager};
@@ -20,6 +22,7 @@ use crate::supervise::{
 };
 use crate::telemetry;
 use crate::telemetry::logs::LogLevel;
+use crate::upkeep::Upkeep;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
@@ -54,8 +57,9 @@ pub struct Running {
     pub state: Arc<AppState>,
     pub server: actix_web::dev::ServerHandle,
     pub switches: Switches,
-    /// Dropped to end every actor.
+    /// Dropped to end every actor; `root` is done once that has begun.
     pub leash: oneshot::Sender<()>,
+    pub root: actix_rt::task::JoinHandle<()>,
     /// In the order of their start.
     pub threads: Vec<Thread>,
     /// Held as long as the database is ours.
@@ -82,14 +86,27 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     let bare = Config { platforms: Vec::new(), providers: Vec::new(), knowledge: Vec::new(), ..Config::clone(&config) };
     let directory = Directory::new(Snapshot { config: Arc::new(bare), ..Snapshot::default() });
     let components = Components {
+        store: store.clone(),
         directory: directory.clone(),
         lineup: Lineup::default(),
+        shelf: Shelf::default(),
+        assignment: Assignment::default(),
         wiring: platforms::Wiring::default(),
-        platforms: supervision.ports("platforms"),
-        providers: supervision.ports("providers"),
+        supervisors: Supervisors {
+            platforms: supervision.ports("platforms"),
+            providers: supervision.ports("providers"),
+            knowledge: supervision.ports("knowledge"),
+        },
     };
     let (nudges, switches) = (Nudges::default(), Switches::closed());
-    let path = Path { store: &store, components: &components, supervision: &supervision };
+    let search = Port::new("Search", SEARCHES);
+    let shelf = components.shelf.clone();
+    let knowledge = vec![
+        retriever::spec(shelf.clone(), &search),
+        ingester::spec(&store, shelf, &components.assignment),
+    ];
+    health.stage("knowledge", supervision.add("knowledge", knowledge)).await?;
+    let path = Path { store: &store, components: &components, supervision: &supervision, search };
     let provider_health = health.stage("dispatch", path.start(&nudges, &switches)).await?;
     let apply = async { components.apply(config.clone()).await.context("a component did not start") };
     health.stage("components", apply).await?;
@@ -106,7 +123,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
         turns: switches.turns.clone(),
         store,
         directory,
-        hub: components.wiring.hub,
+        hub: components.wiring.hub.clone(),
         tree: supervision.tree,
         provider_health,
         reloader,
@@ -115,12 +132,20 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     });
     // Set once, here; nobody else has the slot but the server.
     let _ = slot.set(state.clone());
+    let upkeep = Upkeep {
+        store: state.store.clone(),
+        directory: state.directory.clone(),
+        intake: state.intake.clone(),
+        nudges: nudges.clone(),
+    };
+    actix_rt::spawn(upkeep.run());
     switches.open();
     nudges.inbox.notify_one();
     nudges.outbox.notify_one();
     health.ready();
-    let Supervision { threads, leash, .. } = supervision;
-    Ok(Running { address, state, server, switches, leash, threads, lock })
+    components.assign_documents();
+    let Supervision { threads, leash, root, .. } = supervision;
+    Ok(Running { address, state, server, switches, leash, root, threads, lock })
 }
 
 async fn listen(
@@ -231,6 +256,7 @@ struct Supervision {
     /// In the order of [`FAMILIES`], the control thread first.
     threads: Vec<Thread>,
     leash: oneshot::Sender<()>,
+    root: actix_rt::task::JoinHandle<()>,
 }
 
 impl Supervision {
@@ -254,8 +280,8 @@ impl Supervision {
         let spec = Supervisor::spec(charge, &root);
         ports.insert(InstanceId::root(), root);
         let (leash, end) = oneshot::channel();
-        actix_rt::spawn(keep_root(spec, control, common.board.clone(), fatal.clone(), end));
-        Self { tree: Tree::new(ports, common.board), threads, leash }
+        let root = actix_rt::spawn(keep_root(spec, control, common.board.clone(), fatal.clone(), end));
+        Self { tree: Tree::new(ports, common.board), threads, leash, root }
     }
 
     /// Starts children of a family, in this order.
@@ -281,6 +307,7 @@ struct Path<'a> {
     store: &'a Store,
     components: &'a Components,
     supervision: &'a Supervision,
+    search: Port<Search>,
 }
 
 impl Path<'_> {
@@ -303,7 +330,7 @@ impl Path<'_> {
             sending: switches.sends.clone(),
         };
         let dispatcher = DispatcherWiring {
-            turns: pipeline::Wiring { store, directory, retriever: Port::new("Search", SEARCHES), manager: ask },
+            turns: pipeline::Wiring { store, directory, retriever: self.search.clone(), manager: ask },
             nudges: nudges.clone(),
             thread: self.supervision.thread("dispatch").context("no thread for conversations")?,
             draining: switches.no_claims.clone(),

@@ -5,8 +5,11 @@
 use crate::config::{self, Config, diff};
 use crate::directory::{Directory, PlatformEntry, Snapshot};
 use crate::domain::InstanceId;
+use crate::knowledge::ingester::Assignment;
+use crate::knowledge::{self, Shelf, embedded};
 use crate::platforms;
 use crate::providers::{self, Complete, manager::Lineup};
+use crate::store::Store;
 use crate::supervise::{ChildSpec, Port, StartError, SupervisorPorts};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,17 +21,30 @@ const WEBHOOK_SKEW: Duration = Duration::from_secs(300);
 /// Starts, replaces and stops platforms, providers and knowledge. Cheap to clone; one caller at a time.
 #[derive(Clone)]
 pub struct Components {
+    pub store: Store,
     pub directory: Directory,
     pub lineup: Lineup,
+    pub shelf: Shelf,
+    /// What the ingester keeps equal to its files.
+    pub assignment: Assignment,
     pub wiring: platforms::Wiring,
+    pub supervisors: Supervisors,
+}
+
+/// The supervisors of the families that come from the configuration.
+#[derive(Clone)]
+pub struct Supervisors {
     pub platforms: SupervisorPorts,
     pub providers: SupervisorPorts,
+    pub knowledge: SupervisorPorts,
 }
 
 /// What is reachable after a change.
+#[derive(Default)]
 struct Next {
     platforms: BTreeMap<String, PlatformEntry>,
     providers: BTreeMap<String, Port<Complete>>,
+    knowledge: BTreeMap<String, knowledge::Ports>,
 }
 
 impl Components {
@@ -39,8 +55,7 @@ impl Components {
         let mut started = Vec::new();
         match self.start(&plan, &old, &new, &mut started).await {
             Ok(next) => {
-                self.lineup.store(Arc::new(next.providers));
-                self.directory.publish(Snapshot { config: new, platforms: next.platforms });
+                self.publish(next, new);
                 self.stop(&plan.stop).await;
                 Ok(plan)
             }
@@ -49,6 +64,18 @@ impl Components {
                 Err(error)
             }
         }
+    }
+
+    /// Has the documents of the configuration taken in, beside everything else.
+    pub fn assign_documents(&self) {
+        let config = self.directory.load().config.clone();
+        self.assignment.set(config.knowledge.iter().cloned().map(Arc::new).collect());
+    }
+
+    fn publish(&self, next: Next, config: Arc<Config>) {
+        self.shelf.store(Arc::new(next.knowledge));
+        self.lineup.store(Arc::new(next.providers));
+        self.directory.publish(Snapshot { config, platforms: next.platforms });
     }
 
     /// Starts what is new or changed. `started` names it as it goes.
@@ -60,15 +87,27 @@ impl Components {
         started: &mut Vec<String>,
     ) -> Result<Next, StartError> {
         let changed = |path: &str| plan.start.iter().chain(&plan.restart).any(|known| known == path);
-        let mut next = Next { platforms: BTreeMap::new(), providers: BTreeMap::new() };
+        let mut next = Next::default();
+        let shelf = self.shelf.load();
+        for section in &new.knowledge {
+            let ports = match shelf.get(&section.id) {
+                Some(ports) if !changed(&format!("knowledge/{}", section.id)) => ports.clone(),
+                _ => {
+                    let ports = knowledge::Ports::of(section);
+                    let spec = embedded::spec(&self.store, &Arc::new(section.clone()), &ports);
+                    supervise(&self.supervisors.knowledge, spec, started).await?;
+                    ports
+                }
+            };
+            next.knowledge.insert(section.id.clone(), ports);
+        }
         let lineup = self.lineup.load();
         for section in new.active_providers() {
-            let path = format!("provider/{}", section.id);
             let port = match lineup.get(&section.id) {
-                Some(port) if !changed(&path) => port.clone(),
+                Some(port) if !changed(&format!("provider/{}", section.id)) => port.clone(),
                 _ => {
                     let Some((spec, port)) = provider(section) else { continue };
-                    supervise(&self.providers, spec, started).await?;
+                    supervise(&self.supervisors.providers, spec, started).await?;
                     port
                 }
             };
@@ -76,12 +115,11 @@ impl Components {
         }
         let skew = new.security.webhook_skew.unwrap_or(WEBHOOK_SKEW);
         for section in new.active_platforms() {
-            let path = format!("platform/{}", section.id);
             let entry = match old.platforms.get(&section.id) {
-                Some(entry) if !changed(&path) => PlatformEntry { ingress: ingress(section, skew), ..entry.clone() },
+                Some(entry) if !changed(&format!("platform/{}", section.id)) => PlatformEntry { ingress: ingress(section, skew), ..entry.clone() },
                 _ => {
                     let Some((spec, entry)) = self.platform(section, skew) else { continue };
-                    supervise(&self.platforms, spec, started).await?;
+                    supervise(&self.supervisors.platforms, spec, started).await?;
                     entry
                 }
             };
@@ -103,8 +141,9 @@ impl Components {
         for path in paths {
             let Some((family, id)) = path.split_once('/') else { continue };
             let (ports, id) = match family {
-                "platform" => (&self.platforms, InstanceId::platform(id)),
-                _ => (&self.providers, InstanceId::provider(id)),
+                "platform" => (&self.supervisors.platforms, InstanceId::platform(id)),
+                "knowledge" => (&self.supervisors.knowledge, InstanceId::knowledge(id)),
+                _ => (&self.supervisors.providers, InstanceId::provider(id)),
             };
             if let Err(error) = ports.stop(id).await {
                 tracing::warn!(actor = path, %error, "a component that left the configuration could not be stopped");
@@ -122,10 +161,7 @@ impl Components {
         }
         let again = diff::Plan { restart: returning, ..diff::Plan::default() };
         match self.start(&again, old, &old.config, &mut Vec::new()).await {
-            Ok(next) => {
-                self.lineup.store(Arc::new(next.providers));
-                self.directory.publish(Snapshot { config: old.config.clone(), platforms: next.platforms });
-            }
+            Ok(next) => self.publish(next, old.config.clone()),
             Err(error) => tracing::error!(alert = true, %error, "an old section could not be started again"),
         }
     }
@@ -146,6 +182,7 @@ fn ingress(section: &config::Platform, skew: Duration) -> Option<Arc<dyn platfor
 fn runs_in(config: &Config, path: &str) -> bool {
     match path.split_once('/') {
         Some(("platform", id)) => config.active_platforms().any(|section| section.id == id),
+        Some(("knowledge", id)) => config.knowledge.iter().any(|section| section.id == id),
         Some((_, id)) => config.active_providers().any(|section| section.id == id),
         None => false,
     }

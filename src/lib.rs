@@ -1,6 +1,7 @@
 //! MindBot: a chat gateway that loses nothing it has acknowledged.
 
 pub mod boot;
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to the person who typed them")]
 pub mod cli;
 pub mod components;
 pub mod config;
@@ -21,3 +22,4 @@ pub mod simulate;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+mod upkeep;

@@ -99,8 +99,6 @@ pub struct Wiring {
     pub log_level: LogLevel,
     /// The text that runs, and the file it stands in.
     pub source: Arc<ArcSwap<Source>>,
-    /// Woken after every change that was applied.
-    pub applied: Arc<Notify>,
     /// One change at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
@@ -108,7 +106,7 @@ pub struct Wiring {
 impl Wiring {
     pub fn new(components: Components, store: Store, log_level: LogLevel, source: Source) -> Self {
         let source = Arc::new(ArcSwap::from_pointee(source));
-        Self { components, store, log_level, source, applied: Arc::default(), turn: Arc::default() }
+        Self { components, store, log_level, source, turn: Arc::default() }
     }
 }
 
@@ -243,6 +241,7 @@ async fn reload(wiring: &Wiring, by: &str) -> Report {
 }
 
 /// Loads a text and plans the way to it.
+#[expect(clippy::result_large_err, reason = "a report is an answer here, and made once for each reload")]
 fn judge(wiring: &Wiring, source: &Source) -> Result<(Loaded, Report), Report> {
     let loaded = config::load(source, &environment(), &read_secret_file, &kinds());
     let loaded = loaded.map_err(|errors| Report { errors, ..Report::default() })?;
@@ -267,7 +266,7 @@ async fn put_in_place(wiring: &Wiring, source: Source, loaded: Loaded, report: R
     wiring.log_level.set(&level);
     let (now, by_whom, text) = (wiring.store.now(), by.to_owned(), source.text.clone());
     wiring.source.store(Arc::new(source));
-    wiring.applied.notify_waiters();
+    wiring.components.assign_documents();
     if !report.plan.is_empty() {
         let Plan { start, restart, stop, live, .. } = &report.plan;
         tracing::info!(by, ?start, ?restart, ?stop, ?live, "applied a new configuration");

@@ -1,8 +1,10 @@
 //! The command line: one file per command, each a thin caller.
 
+mod chat;
 mod check;
 mod openapi;
 mod serve;
+mod simulate;
 
 use crate::supervise::Fatal;
 use clap::{Parser, Subcommand};
@@ -36,6 +38,10 @@ enum Command {
     Check(check::Check),
     /// Prints the OpenAPI document of the HTTP interface.
     Openapi,
+    /// Talks to a running gateway in the terminal.
+    Chat(chat::Chat),
+    /// Runs a stand-in for an outside system, for rehearsal and tests.
+    Simulate(simulate::Simulate),
 }
 
 /// Where the configuration is.
@@ -66,5 +72,7 @@ pub fn run(fatal: Fatal) -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve, fatal),
         Some(Command::Check(check)) => check::run(&check),
         Some(Command::Openapi) => openapi::run(),
+        Some(Command::Chat(chat)) => chat::run(&chat),
+        Some(Command::Simulate(simulate)) => simulate::run(&simulate),
     }
 }

@@ -162,9 +162,9 @@ impl Intake {
         **self.inner.closed.load()
     }
 
-    /// Closes or opens the door; set by whoever watches disk and backlog.
-    pub fn close_while(&self, reason: Option<&'static str>) {
-        self.inner.closed.store(Arc::new(reason));
+    /// Closes or opens the door; set by whoever watches disk and backlog. Answers whether that is news.
+    pub fn close_while(&self, reason: Option<&'static str>) -> bool {
+        *self.inner.closed.swap(Arc::new(reason)) != reason
     }
 
     /// Takes nothing any more, for good.

@@ -3,6 +3,7 @@
 //! Nothing here owns anything durable: a turn that is lost is run again from the inbox.
 
 pub mod format;
+mod markup;
 mod prompt;
 mod reason;
 mod retrieve;

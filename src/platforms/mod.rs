@@ -3,6 +3,12 @@
 //! A new platform is one file that ends in its `KIND`, and one line in [`KINDS`].
 
 pub mod web;
+pub mod wecom;
+mod wecom_api;
+mod wecom_codes;
+pub mod wecom_crypto;
+mod wecom_inbound;
+mod wecom_token;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Inbound, Mark, Source};
@@ -238,7 +244,7 @@ impl Ports {
 }
 
 /// Every kind that a `[[platforms]]` section can name.
-pub static KINDS: &[&Kind] = &[&web::KIND];
+pub static KINDS: &[&Kind] = &[&web::KIND, &wecom::KIND];
 
 /// Finds a kind by the word in the configuration.
 pub fn kind(name: &str) -> Option<&'static Kind> {

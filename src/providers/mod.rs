@@ -4,7 +4,11 @@
 
 mod breaker;
 mod holdback;
+mod local;
 pub mod manager;
+pub mod openai;
+mod openai_wire;
+pub(crate) mod sse;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};
@@ -136,7 +140,7 @@ pub struct Kind {
 }
 
 /// Every kind that a `[[providers]]` section can name.
-pub static KINDS: &[&Kind] = &[];
+pub static KINDS: &[&Kind] = &[&openai::KIND, &local::KIND];
 
 /// Finds a kind by the word in the configuration.
 pub fn kind(name: &str) -> Option<&'static Kind> {

@@ -392,6 +392,12 @@ pub fn die(conn: &Connection, now: i64, id: i64, reason: &str, failed: &Words) -
     outbox::put(conn, now, id, &platform, &conversation, &reply_route, &Reply::whole(reply))
 }
 
+/// Ends a message that nobody is answering as a dead letter. `Fenced` when a turn has claimed it meanwhile.
+pub fn give_up(conn: &Connection, now: i64, id: i64, reason: &str, failed: &Words) -> Result<(), StoreError> {
+    let is_ready: bool = conn.prepare_cached(sql::inbox::IS_READY)?.query_row([id], |row| row.get(0))?;
+    if is_ready { die(conn, now, id, reason, failed) } else { Err(StoreError::Fenced) }
+}
+
 /// A message that has waited too long for something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {

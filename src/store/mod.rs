@@ -5,6 +5,7 @@
 
 pub mod access;
 mod clock;
+pub mod documents;
 pub mod history;
 pub mod inbox;
 mod migrate;

@@ -176,6 +176,9 @@ pub struct Answered {
     pub at: i64,
 }
 
+/// What was said, what was answered, and the messages that are not done, with their state.
+pub type Since = (Vec<Said>, Vec<Answered>, Vec<(i64, String)>);
+
 /// A web conversation after the given inbox and outbox rows: what was said, what was answered, and which messages
 /// still wait (`ready`) or are being answered (`claimed`).
 pub fn conversation(
@@ -183,7 +186,7 @@ pub fn conversation(
     conversation: &str,
     after_said: i64,
     after_answered: i64,
-) -> Result<(Vec<Said>, Vec<Answered>, Vec<(i64, String)>), StoreError> {
+) -> Result<Since, StoreError> {
     let said = conn
         .prepare_cached(sql::search::SAID)?
         .query_map((conversation, after_said), |row| {

@@ -78,6 +78,8 @@ pub(super) struct Birth {
     pub leash: oneshot::Receiver<()>,
 }
 
+/// Puts an incarnation, with its generation, behind one port.
+type Publish<A> = Arc<dyn Fn(&Addr<A>, u64, &CallCount) + Send + Sync>;
 type Launch = Arc<dyn Fn(&Thread, Birth) -> oneshot::Receiver<Exit> + Send + Sync>;
 
 /// Everything a supervisor needs to start a child, again and again.
@@ -113,7 +115,7 @@ pub struct ChildBuilder<A: Actor<Context = Context<A>>> {
     id: InstanceId,
     policy: Policy,
     factory: Arc<dyn Fn() -> A + Send + Sync>,
-    publish: Vec<Arc<dyn Fn(&Addr<A>, u64, &CallCount) + Send + Sync>>,
+    publish: Vec<Publish<A>>,
     withdraw: Vec<Arc<dyn Fn(u64) + Send + Sync>>,
     ports: Vec<Arc<PortStats>>,
 }

@@ -1,1 +1,19 @@
-fn main() {}
+//! Tests of the whole house, one file a behaviour: each is named for what a user would miss.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "a test may fail loudly, and shows what is banned elsewhere"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod actix_facts;
+mod crash;
+mod start;

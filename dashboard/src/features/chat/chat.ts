@@ -4,7 +4,9 @@ import { type Conversation, Conversations, newKey } from "./conversations";
 import { Outbox, type Unsent } from "./outbox";
 import { STOP } from "./thread";
 
-const platform = decodeURIComponent(/^\/chat\/([^/]+)/.exec(location.pathname)?.[1] ?? "web");
+// The gateway names the platform in the page; the development server does not.
+const named = document.querySelector<HTMLMetaElement>('meta[name="platform"]')?.content ?? "";
+const platform = named === "" || named.startsWith("__") ? "web" : named;
 const key = (name: string) => `mindbot.chat.${platform}.${name}`;
 
 const conversationStore = new Stored<readonly Conversation[]>(key("conversations"), [], localStorage);

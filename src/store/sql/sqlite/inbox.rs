@@ -82,6 +82,7 @@ pub const GIVEN_UP: &str = "
     SELECT id, platform, conversation, text, reply_route FROM inbox
      WHERE state = 'ready' AND received_at <= ?1 AND reason IS NOT NULL ORDER BY id LIMIT 200";
 pub const ROUTE_OF: &str = "SELECT id, platform, conversation, text, reply_route FROM inbox WHERE id = ?1";
+pub const IS_READY: &str = "SELECT state = 'ready' FROM inbox WHERE id = ?1";
 pub const DIE: &str = "
     UPDATE inbox SET state = 'dead', reason = ?2, finished_at = ?3, owner = NULL
      WHERE id = ?1 AND state IN ('ready', 'claimed')";

@@ -1,0 +1,224 @@
+//! `mindbot chat`: a conversation in the terminal with a gateway that runs, streamed.
+
+use super::{FAILED, WRONG_USE};
+use crate::egress;
+use crate::providers::sse::Scanner;
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use url::Url;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+
+/// Talks to a running gateway: a line is a message, and the answer is streamed.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Commands in the chat: /stop ends an answer, /new begins afresh, Ctrl-D leaves.\n\nExamples:\n  mindbot chat\n  mindbot chat --url http://127.0.0.1:9000 --platform team\n  echo 'How do I connect a model?' | mindbot chat"
+)]
+pub(super) struct Chat {
+    /// The gateway.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    url: Url,
+    /// Id of a platform of kind `web`.
+    #[arg(long, default_value = "web")]
+    platform: String,
+    /// Access token, where the platform asks for one.
+    #[arg(long, env = "MINDBOT_CHAT_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+pub(super) fn run(chat: &Chat) -> ExitCode {
+    egress::install_tls();
+    match actix_rt::System::new().block_on(talk(chat)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Use(problem)) => {
+            eprintln!("mindbot chat: {problem}");
+            ExitCode::from(WRONG_USE)
+        }
+        Err(Failure::Run(problem)) => {
+            eprintln!("mindbot chat: {problem}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+enum Failure {
+    Use(String),
+    Run(String),
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        let hint = if error.is_connect() { "; is the gateway running? Start it with `mindbot serve`" } else { "" };
+        Self::Run(format!("{error}{hint}"))
+    }
+}
+
+async fn talk(chat: &Chat) -> Result<(), Failure> {
+    let client = egress::client(CONNECT_WITHIN).map_err(Failure::Run)?;
+    let path = |tail: &str| {
+        let joined = chat.url.join(&format!("/api/v1/chat/{}/{tail}", chat.platform));
+        joined.map_err(|error| Failure::Use(format!("--url: {error}")))
+    };
+    let session = Session {
+        client,
+        messages: path("messages")?,
+        events: path("events")?,
+        token: chat.token.clone(),
+        conversation: uuid::Uuid::new_v4().simple().to_string(),
+    };
+    let (tell, mut events) = mpsc::channel(64);
+    let mut following = Box::pin(session.follow(tell));
+    let mut lines = typed_lines();
+    let mut screen = Screen { is_terminal: stdin().is_terminal() && stdout().is_terminal(), ..Screen::default() };
+    let mut has_more = true;
+    screen.prompt();
+    while has_more || screen.waits_for.is_some() {
+        // A script's next question waits for the answer to the last one; a person may type `/stop` any time.
+        let takes_lines = has_more && (screen.is_terminal || screen.waits_for.is_none());
+        tokio::select! {
+            line = lines.recv(), if takes_lines => match line {
+                Some(line) if line.trim().is_empty() => screen.prompt(),
+                Some(line) => screen.waits_for = Some(session.say(&line).await?),
+                None => has_more = false,
+            },
+            Some(event) = events.recv() => screen.show(&event),
+            ended = &mut following => return ended,
+        }
+    }
+    Ok(())
+}
+
+/// Lines from the keyboard, or from a pipe.
+fn typed_lines() -> mpsc::Receiver<String> {
+    let (tell, lines) = mpsc::channel(1);
+    // Reading a terminal blocks, and nothing can end it but the process.
+    std::thread::spawn(move || {
+        for line in stdin().lock().lines().map_while(Result::ok) {
+            if tell.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// One conversation with one gateway.
+struct Session {
+    client: reqwest::Client,
+    messages: Url,
+    events: Url,
+    token: Option<String>,
+    conversation: String,
+}
+
+impl Session {
+    fn authorised(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Posts a message. Answers its id.
+    async fn say(&self, text: &str) -> Result<String, Failure> {
+        let client_id = uuid::Uuid::new_v4().simple().to_string();
+        let body = json!({ "conversation": self.conversation, "client_id": client_id, "text": text });
+        let answer = self.authorised(self.client.post(self.messages.clone())).json(&body).send().await?;
+        let said: Value = accepted(answer).await?.json().await?;
+        let message = said.get("message").and_then(Value::as_str).map(str::to_owned);
+        message.ok_or_else(|| Failure::Run("the gateway gave no message id".into()))
+    }
+
+    /// Follows the conversation until the gateway ends the stream.
+    async fn follow(&self, tell: mpsc::Sender<Value>) -> Result<(), Failure> {
+        let mut events = self.events.clone();
+        events.query_pairs_mut().append_pair("conversation", &self.conversation);
+        let answer = accepted(self.authorised(self.client.get(events)).send().await?).await?;
+        let mut chunks = answer.bytes_stream();
+        let mut scanner = Scanner::default();
+        while let Some(chunk) = chunks.next().await {
+            let chunk = chunk?;
+            let mut rest: &[u8] = &chunk;
+            while let Some(data) = scanner.next(&mut rest).map_err(|error| Failure::Run(error.to_string()))? {
+                if let Ok(event) = serde_json::from_slice(data) {
+                    let _ = tell.send(event).await;
+                }
+            }
+        }
+        Err(Failure::Run("the gateway ended the conversation's stream; start again to go on".into()))
+    }
+}
+
+/// The answer, or the problem that it describes.
+async fn accepted(answer: reqwest::Response) -> Result<reqwest::Response, Failure> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let problem: Value = answer.json().await.unwrap_or_default();
+    let detail = problem.get("detail").and_then(Value::as_str).unwrap_or("the gateway gave no reason");
+    Err(Failure::Run(format!("{status}: {detail}")))
+}
+
+/// What the terminal shows.
+#[derive(Default)]
+struct Screen {
+    is_terminal: bool,
+    /// The message whose answer is awaited.
+    waits_for: Option<String>,
+    /// The part of its answer that has been printed.
+    printed: String,
+}
+
+impl Screen {
+    fn prompt(&self) {
+        if self.is_terminal {
+            self.print("\x1b[36m> \x1b[0m");
+        }
+    }
+
+    fn show(&mut self, event: &Value) {
+        let text = event["text"].as_str().unwrap_or_default();
+        if event["role"] == "assistant" {
+            self.show_whole(text);
+            if event["reply_to"].as_str().is_some() && event["mark"] != "notice" {
+                self.show_sources(&event["sources"]);
+                self.waits_for = None;
+                self.prompt();
+            }
+        } else if event["replace"].is_boolean() && self.is_terminal {
+            if event["replace"] == true && !self.printed.is_empty() {
+                self.print("\n");
+                self.printed.clear();
+            }
+            self.print(text);
+            self.printed.push_str(text);
+        }
+    }
+
+    /// Prints what is not on the screen yet.
+    fn show_whole(&mut self, text: &str) {
+        let printed = std::mem::take(&mut self.printed);
+        match text.strip_prefix(printed.as_str()) {
+            Some(rest) => self.print(&format!("{rest}\n")),
+            None => self.print(&format!("\n{text}\n")),
+        }
+    }
+
+    fn show_sources(&self, sources: &Value) {
+        for source in sources.as_array().into_iter().flatten() {
+            let field = |name: &str| source[name].as_str().unwrap_or_default();
+            self.print(&format!("  [{}] {} {}\n", source["n"], field("document"), field("heading")));
+        }
+    }
+
+    fn print(&self, text: &str) {
+        let mut out = stdout().lock();
+        // A reader that went away ends the conversation at its next line.
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+}

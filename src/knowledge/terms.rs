@@ -1,0 +1,314 @@
+//! What counts as a term: words, lower-case and lightly stemmed, and pairs of neighbouring Chinese or Japanese
+//! characters. No dictionary. The same rules read documents and questions. Pure.
+
+use super::{fillers, synonyms};
+use std::collections::HashSet;
+
+/// Units of a question that count, at most; a pasted page is cut here.
+const UNITS: usize = 64;
+/// A letter sequence longer than this is no word.
+const WORD_CHARS: usize = 64;
+/// Credit for a synonym, and for a character whose pairs are not in the passage but which itself is.
+const SYNONYM: f64 = 0.8;
+const LONE_CHARACTER: f64 = 0.4;
+
+/// A stretch of text without punctuation inside.
+enum Stretch {
+    Word(String),
+    Characters(Vec<char>),
+}
+
+/// Whether a character belongs to a script that is written without spaces.
+pub fn is_ideographic(c: char) -> bool {
+    c.is_alphanumeric()
+        && matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}')
+}
+
+fn stretches(text: &str) -> Vec<Stretch> {
+    let mut found = Vec::new();
+    let (mut word, mut run) = (String::new(), Vec::new());
+    for c in text.chars().chain([' ']) {
+        let (in_run, in_word) = (is_ideographic(c), c.is_alphanumeric() && !is_ideographic(c));
+        if !in_run && !run.is_empty() {
+            found.push(Stretch::Characters(std::mem::take(&mut run)));
+        }
+        if !in_word && !word.is_empty() {
+            found.push(Stretch::Word(std::mem::take(&mut word)));
+        }
+        if in_run {
+            run.push(c);
+        } else if in_word && word.chars().count() < WORD_CHARS {
+            word.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
+        }
+    }
+    found
+}
+
+/// The terms of a text in order, repeats included.
+pub fn of_text(text: &str) -> Vec<String> {
+    let mut terms = Vec::new();
+    for stretch in stretches(text) {
+        match stretch {
+            Stretch::Word(word) => terms.push(stem(&word)),
+            Stretch::Characters(run) => terms.extend(pairs(&run)),
+        }
+    }
+    terms
+}
+
+/// The overlapping pairs of a run; a single character is its own term.
+fn pairs(run: &[char]) -> Vec<String> {
+    match run {
+        [single] => vec![single.to_string()],
+        _ => run.windows(2).map(|pair| pair.iter().collect()).collect(),
+    }
+}
+
+/// Brings the common forms of an English word together; other words stay as they are.
+///
+/// Lighter than Porter's: plural, `-ing`, `-ed`, `-ation` and a final `e`, and never down to fewer than three letters.
+pub fn stem(word: &str) -> String {
+    if !word.bytes().all(|b| b.is_ascii_lowercase()) || word.len() < 4 {
+        return word.to_owned();
+    }
+    let singular = match word {
+        w if w.ends_with("ies") && w.len() > 4 => format!("{}y", cut(w, 3)),
+        w if w.ends_with("sses") || w.ends_with("xes") || w.ends_with("ches") || w.ends_with("shes") => {
+            cut(w, 2).into()
+        }
+        w if w.ends_with('s') && !w.ends_with("ss") && !w.ends_with("us") && !w.ends_with("is") => cut(w, 1).into(),
+        w => w.to_owned(),
+    };
+    let bare = ["ation", "ing", "ed"].iter().find_map(|ending| {
+        let rest = singular.strip_suffix(ending)?;
+        (rest.len() >= 3 && rest.bytes().any(|b| b"aeiouy".contains(&b))).then(|| undouble(rest))
+    });
+    let bare = bare.unwrap_or(&singular);
+    let bare = if bare.len() > 3 { bare.strip_suffix('e').unwrap_or(bare) } else { bare };
+    bare.to_owned()
+}
+
+fn cut(word: &str, letters: usize) -> &str {
+    word.get(..word.len().saturating_sub(letters)).unwrap_or(word)
+}
+
+/// `stopp` → `stop`, but `fall`, `pass`, `buzz` keep their letters.
+fn undouble(word: &str) -> &str {
+    let mut letters = word.bytes().rev();
+    match (letters.next(), letters.next()) {
+        (Some(last), Some(before)) if last == before && !b"lszaeiou".contains(&last) => cut(word, 1),
+        _ => word,
+    }
+}
+
+/// A question, taken apart into what it asks about.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Query {
+    pub units: Vec<Unit>,
+    /// Whether it is written in characters rather than in words.
+    pub is_ideographic: bool,
+}
+
+/// One word, or one character of a run, that a good passage should be about.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Unit {
+    /// Terms of which any one in a passage covers the unit whole.
+    pub own: Vec<String>,
+    /// Other words for it: each list of terms must be in the passage together.
+    pub synonyms: Vec<Vec<String>>,
+    /// The character itself, for a unit of a run.
+    pub character: Option<char>,
+    /// A character that means little alone, such as 会 or 有.
+    pub is_function: bool,
+}
+
+impl Unit {
+    /// How far a passage with these terms and characters covers the unit, 0 to 1.
+    pub fn credit(&self, passage: &PassageTerms) -> f64 {
+        if self.own.iter().any(|term| passage.terms.contains(term)) {
+            return 1.0;
+        }
+        if self.synonyms.iter().any(|terms| terms.iter().all(|term| passage.terms.contains(term))) {
+            return SYNONYM;
+        }
+        let has_character = self.character.is_some_and(|c| !self.is_function && passage.characters.contains(&c));
+        if has_character { LONE_CHARACTER } else { 0.0 }
+    }
+
+    /// The unit's part of a word: a run counts about one word for two characters.
+    pub fn share(&self) -> f64 {
+        if self.character.is_some() { 0.5 } else { 1.0 }
+    }
+}
+
+/// What a passage offers, for [`Unit::credit`].
+pub struct PassageTerms {
+    terms: HashSet<String>,
+    characters: HashSet<char>,
+    /// Whether a good part of it is written in characters.
+    pub is_ideographic: bool,
+}
+
+impl PassageTerms {
+    #[cfg(test)]
+    pub fn has(&self, term: &str) -> bool {
+        self.terms.contains(term)
+    }
+
+    pub fn of(texts: &[&str]) -> Self {
+        let terms = texts.iter().flat_map(|text| of_text(text)).collect();
+        let letters = || texts.iter().flat_map(|text| text.chars()).filter(|c| c.is_alphanumeric());
+        let characters: HashSet<char> = letters().filter(|c| is_ideographic(*c)).collect();
+        let (all, ideographic) = (letters().count(), letters().filter(|c| is_ideographic(*c)).count());
+        Self { terms, characters, is_ideographic: ideographic * 5 > all }
+    }
+}
+
+impl Query {
+    /// Takes any text apart. A text of filler words only has no units.
+    pub fn of(text: &str) -> Self {
+        let mut units: Vec<Unit> = Vec::new();
+        for stretch in stretches(text) {
+            let more = match stretch {
+                Stretch::Word(word) if fillers::is_word(&word) => continue,
+                Stretch::Word(word) => vec![word_unit(&word)],
+                Stretch::Characters(run) => run_units(&run),
+            };
+            units.extend(more);
+            if units.len() >= UNITS {
+                break;
+            }
+        }
+        units.truncate(UNITS);
+        let mut seen = HashSet::new();
+        units.retain(|unit| seen.insert((unit.own.clone(), unit.character)));
+        Self { units, is_ideographic: text.chars().any(is_ideographic) }
+    }
+
+    /// Every term that may lead to a passage, each once.
+    pub fn terms(&self) -> Vec<String> {
+        let mut seen = HashSet::new();
+        let all = self.units.iter().flat_map(|unit| unit.own.iter().chain(unit.synonyms.iter().flatten()));
+        all.filter(|term| seen.insert((*term).clone())).cloned().collect()
+    }
+}
+
+fn word_unit(word: &str) -> Unit {
+    let own = stem(word);
+    let synonyms = synonyms::of_word(&own).map(of_text).filter(|terms| !terms.contains(&own)).collect();
+    Unit { own: vec![own], synonyms, ..Unit::default() }
+}
+
+/// What a run says at one place.
+#[derive(Clone, Default)]
+struct Place {
+    is_filler: bool,
+    synonyms: Vec<Vec<String>>,
+}
+
+fn run_units(run: &[char]) -> Vec<Unit> {
+    let places = places_of(run);
+    let mut units = Vec::new();
+    let content: Vec<(char, Option<Place>)> =
+        run.iter().zip(places).map(|(c, place)| (*c, (!place.is_filler).then_some(place))).collect();
+    for piece in content.split(|(_, place)| place.is_none()) {
+        let characters: Vec<char> = piece.iter().map(|(c, _)| *c).collect();
+        for (position, (c, place)) in piece.iter().enumerate() {
+            // The pairs that this character is in: one at an end of the piece, two inside, itself when it is alone.
+            let around = characters.get(position.saturating_sub(1)..(position + 2).min(characters.len()));
+            units.push(Unit {
+                own: around.map(pairs).unwrap_or_default(),
+                synonyms: place.as_ref().map(|place| place.synonyms.clone()).unwrap_or_default(),
+                character: Some(*c),
+                is_function: fillers::is_function(*c),
+            });
+        }
+    }
+    units
+}
+
+/// Marks filler phrases and finds synonyms, the longest phrase first.
+fn places_of(run: &[char]) -> Vec<Place> {
+    let mut places = Vec::with_capacity(run.len());
+    let mut rest = run;
+    while !rest.is_empty() {
+        let (place, length) = longest(rest);
+        places.extend(std::iter::repeat_n(place, length));
+        rest = rest.get(length..).unwrap_or_default();
+    }
+    places
+}
+
+fn longest(rest: &[char]) -> (Place, usize) {
+    for length in (1..=synonyms::LONGEST.min(rest.len())).rev() {
+        let phrase: String = rest.iter().take(length).collect();
+        let others: Vec<_> = synonyms::of_phrase(&phrase).map(of_text).collect();
+        if !others.is_empty() {
+            return (Place { is_filler: false, synonyms: others }, length);
+        }
+        if fillers::is_phrase(&phrase) {
+            return (Place { is_filler: true, synonyms: Vec::new() }, length);
+        }
+    }
+    (Place::default(), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn forms_of_a_word_meet_in_one_stem() {
+        let table = [
+            ("plural", &["message", "messages"][..]),
+            ("y plural", &["reply", "replies"]),
+            ("doubling", &["stop", "stopped", "stopping"]),
+            ("final e", &["configure", "configured", "configuring", "configuration"]),
+            ("restart", &["restart", "restarts", "restarted", "restarting"]),
+            ("es", &["box", "boxes"]),
+        ];
+        for (case, forms) in table {
+            let stems: HashSet<_> = forms.iter().map(|form| stem(form)).collect();
+            assert_eq!(stems.len(), 1, "{case}: {stems:?}");
+        }
+        for kept in ["status", "access", "this", "url", "60020", "straße", "ring"] {
+            assert_eq!(stem(kept), if kept == "this" { "this" } else { kept }, "{kept}");
+        }
+    }
+
+    #[test]
+    fn text_becomes_words_and_pairs() {
+        let table = [
+            ("words", "The Replies, stopped!", vec!["the", "reply", "stop"]),
+            ("names", "OPENAI_API_KEY=x", vec!["openai", "api", "key", "x"]),
+            ("pairs", "备份文件", vec!["备份", "份文", "文件"]),
+            ("single", "停。a停b", vec!["停", "a", "停", "b"]),
+            ("mixed", "用Webhook接收", vec!["用", "webhook", "接收"]),
+            ("nothing", "  …!\u{0}\u{202e}", vec![]),
+        ];
+        for (case, text, expected) in table {
+            assert_eq!(of_text(text), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn fillers_are_no_units_and_a_character_knows_its_pairs() {
+        assert!(Query::of("what is it?").units.is_empty());
+        assert!(Query::of("这是什么呢？").units.is_empty());
+        let query = Query::of("怎么备份文件");
+        let own: Vec<_> = query.units.iter().map(|unit| unit.own.join("+")).collect();
+        assert_eq!(own, ["备份", "备份+份文", "份文+文件", "文件"]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_gives_bounded_terms_of_letters_and_digits(text in "\\PC{0,400}") {
+            let query = Query::of(&text);
+            prop_assert!(query.units.len() <= UNITS);
+            for term in of_text(&text).iter().chain(&query.terms()) {
+                prop_assert!(!term.is_empty() && term.chars().all(char::is_alphanumeric), "{term:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Documents cut into passages, and the index that finds them. What a term is, the knowledge room decides.
+
+use super::{StoreError, sql};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+use rusqlite::{Connection, OptionalExtension};
+use std::collections::HashMap;
+
+/// What became of a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DocumentState {
+    /// All of it can be found.
+    Done,
+    /// Some of it can be found; the reason says why not all.
+    Partial,
+    /// None of it can be found; the reason says why.
+    Failed,
+}
+
+impl DocumentState {
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+impl FromSql for DocumentState {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_str()? {
+            "done" => Ok(Self::Done),
+            "partial" => Ok(Self::Partial),
+            "failed" => Ok(Self::Failed),
+            _ => Err(FromSqlError::InvalidType),
+        }
+    }
+}
+
+/// A document as it stands in the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DocumentRow {
+    /// Its name as people know it, unique in its section.
+    pub path: String,
+    pub title: String,
+    /// Of the content; empty while the document is being taken in.
+    pub hash: String,
+    pub state: DocumentState,
+    /// Why it is not done, for people.
+    pub reason: Option<String>,
+    pub chunks: i64,
+}
+
+/// A passage to be stored, with its terms separated by spaces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewChunk {
+    pub heading: String,
+    pub aliases: String,
+    pub text: String,
+    pub heading_terms: String,
+    pub alias_terms: String,
+    pub text_terms: String,
+}
+
+/// A passage that shares terms with a question.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FoundChunk {
+    pub path: String,
+    pub title: String,
+    pub heading: String,
+    pub aliases: String,
+    pub text: String,
+    /// BM25; greater is better.
+    pub score: f64,
+}
+
+/// Numbers of one section, for `/metrics` and the health page.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SectionCounts {
+    pub knowledge: String,
+    pub documents: i64,
+    pub partial: i64,
+    pub failed: i64,
+    pub chunks: i64,
+}
+
+/// The documents of one section, by path.
+pub fn list(conn: &Connection, knowledge: &str) -> Result<Vec<DocumentRow>, StoreError> {
+    let mut statement = conn.prepare_cached(sql::documents::LIST)?;
+    let rows = statement.query_map([knowledge], |row| {
+        Ok(DocumentRow {
+            path: row.get(0)?,
+            title: row.get(1)?,
+            hash: row.get(2)?,
+            state: row.get(3)?,
+            reason: row.get(4)?,
+            chunks: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Opens a document for new content and answers its row id. Until [`finish`] it counts as partly taken in.
+pub fn begin(conn: &Connection, knowledge: &str, path: &str, title: &str, now: i64) -> Result<i64, StoreError> {
+    let mut statement = conn.prepare_cached(sql::documents::BEGIN)?;
+    Ok(statement.query_row((knowledge, path, title, now), |row| row.get(0))?)
+}
+
+/// Closes a document: all of its passages are in.
+pub fn finish(
+    conn: &Connection,
+    document: i64,
+    hash: &str,
+    state: DocumentState,
+    reason: Option<&str>,
+    now: i64,
+) -> Result<(), StoreError> {
+    conn.prepare_cached(sql::documents::FINISH)?.execute((document, hash, state.word(), reason, now))?;
+    Ok(())
+}
+
+/// The row id of a document.
+pub fn id_of(conn: &Connection, knowledge: &str, path: &str) -> Result<Option<i64>, StoreError> {
+    Ok(conn.prepare_cached(sql::documents::ID_OF)?.query_row((knowledge, path), |row| row.get(0)).optional()?)
+}
+
+/// Removes a document that has no passages any more.
+pub fn remove(conn: &Connection, document: i64) -> Result<(), StoreError> {
+    conn.prepare_cached(sql::documents::REMOVE)?.execute([document])?;
+    Ok(())
+}
+
+/// Sections that have documents.
+pub fn sections(conn: &Connection) -> Result<Vec<String>, StoreError> {
+    let mut statement = conn.prepare_cached(sql::documents::SECTIONS)?;
+    Ok(statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// Removes at most `limit` passages of a document and answers how many; 0 means that none is left.
+pub fn drop_chunks(conn: &Connection, document: i64, limit: usize) -> Result<usize, StoreError> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = conn.prepare_cached(sql::documents::SOME_CHUNKS)?;
+    let ids: Vec<i64> = statement.query_map((document, limit), |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in &ids {
+        conn.prepare_cached(sql::documents::REMOVE_TERMS)?.execute([id])?;
+        conn.prepare_cached(sql::documents::REMOVE_CHUNK)?.execute([id])?;
+    }
+    Ok(ids.len())
+}
+
+/// Adds passages to a document, the first of them at `position`.
+pub fn add_chunks(conn: &Connection, document: i64, position: usize, chunks: &[NewChunk]) -> Result<(), StoreError> {
+    for (position, chunk) in (position..).zip(chunks) {
+        let position = i64::try_from(position).unwrap_or(i64::MAX);
+        let row = (document, position, &chunk.heading, &chunk.aliases, &chunk.text);
+        let id: i64 = conn.prepare_cached(sql::documents::ADD_CHUNK)?.query_row(row, |row| row.get(0))?;
+        let terms = (id, &chunk.heading_terms, &chunk.alias_terms, &chunk.text_terms);
+        conn.prepare_cached(sql::documents::ADD_TERMS)?.execute(terms)?;
+    }
+    Ok(())
+}
+
+/// Passages of a section that have any of `terms`, best first, at most `limit`. Terms are letters and digits only.
+pub fn search(
+    conn: &Connection,
+    knowledge: &str,
+    terms: &[String],
+    limit: usize,
+) -> Result<Vec<FoundChunk>, StoreError> {
+    if terms.is_empty() {
+        return Ok(Vec::new());
+    }
+    let any_of_them = terms.iter().map(|term| format!("\"{term}\"")).collect::<Vec<_>>().join(" OR ");
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = conn.prepare_cached(sql::documents::SEARCH)?;
+    let rows = statement.query_map((any_of_them, knowledge, limit), |row| {
+        Ok(FoundChunk {
+            path: row.get(0)?,
+            title: row.get(1)?,
+            heading: row.get(2)?,
+            aliases: row.get(3)?,
+            text: row.get(4)?,
+            score: row.get(5)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// In how many passages each term occurs (absent: in none), and how many passages there are.
+pub fn frequencies(conn: &Connection, terms: &[String]) -> Result<(HashMap<String, i64>, i64), StoreError> {
+    let mut statement = conn.prepare_cached(sql::documents::FREQUENCY)?;
+    let mut found = HashMap::new();
+    for term in terms {
+        if let Some(count) = statement.query_row([term], |row| row.get(0)).optional()? {
+            found.insert(term.clone(), count);
+        }
+    }
+    let chunks = conn.prepare_cached(sql::documents::CHUNKS)?.query_row([], |row| row.get(0))?;
+    Ok((found, chunks))
+}
+
+/// Numbers of every section that has documents.
+pub fn counts(conn: &Connection) -> Result<Vec<SectionCounts>, StoreError> {
+    let mut statement = conn.prepare_cached(sql::documents::COUNTS)?;
+    let rows = statement.query_map([], |row| {
+        Ok(SectionCounts {
+            knowledge: row.get(0)?,
+            documents: row.get(1)?,
+            partial: row.get(2)?,
+            failed: row.get(3)?,
+            chunks: row.get(4)?,
+        })
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
