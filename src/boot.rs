@@ -101,10 +101,8 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     let (nudges, switches) = (Nudges::default(), Switches::closed());
     let search = Port::new("Search", SEARCHES);
     let shelf = components.shelf.clone();
-    let knowledge = vec![
-        retriever::spec(shelf.clone(), &search),
-        ingester::spec(&store, shelf, &components.assignment),
-    ];
+    let knowledge =
+        vec![retriever::spec(shelf.clone(), &search), ingester::spec(&store, shelf, &components.assignment)];
     health.stage("knowledge", supervision.add("knowledge", knowledge)).await?;
     let path = Path { store: &store, components: &components, supervision: &supervision, search };
     let provider_health = health.stage("dispatch", path.start(&nudges, &switches)).await?;

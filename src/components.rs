@@ -116,7 +116,9 @@ impl Components {
         let skew = new.security.webhook_skew.unwrap_or(WEBHOOK_SKEW);
         for section in new.active_platforms() {
             let entry = match old.platforms.get(&section.id) {
-                Some(entry) if !changed(&format!("platform/{}", section.id)) => PlatformEntry { ingress: ingress(section, skew), ..entry.clone() },
+                Some(entry) if !changed(&format!("platform/{}", section.id)) => {
+                    PlatformEntry { ingress: ingress(section, skew), ..entry.clone() }
+                }
                 _ => {
                     let Some((spec, entry)) = self.platform(section, skew) else { continue };
                     supervise(&self.supervisors.platforms, spec, started).await?;

@@ -7,14 +7,14 @@ use crate::config;
 use crate::telemetry::metrics;
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::Method;
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, ORIGIN,
     REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{DefaultHeaders, Next};
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use ipnet::IpNet;
 use std::time::Duration;
 
@@ -121,7 +121,7 @@ pub async fn enter(
         next.call(request).await
     };
     let mut response = match tokio::time::timeout(REQUEST_LIMIT, work).await {
-        Ok(answered) => answered?,
+        Ok(answered) => in_our_words(answered?),
         Err(_) => {
             metrics::http_refused("slow");
             ServiceResponse::from_err(ApiError::new(Problem::Slow, "the request took longer than 30 s"), shell.clone())
@@ -129,6 +129,23 @@ pub async fn enter(
     };
     share_with_origin(&shell, response.headers_mut());
     Ok(response)
+}
+
+/// Rewrites an error that the framework found by itself, such as a body that grows too large while it is read.
+fn in_our_words(response: ServiceResponse) -> ServiceResponse {
+    let is_ours = |error: &actix_web::Error| error.as_error::<ApiError>().is_some();
+    if response.response().error().is_none_or(is_ours) {
+        return response;
+    }
+    let error = match response.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            metrics::http_refused("too_large");
+            too_large()
+        }
+        status if status.is_client_error() => ApiError::invalid("the request cannot be read"),
+        _ => ApiError::new(Problem::Internal, "the request could not be worked on"),
+    };
+    response.into_response(error.error_response())
 }
 
 /// Answers a browser that asks whether a page of `security.cors_origins` may call this.

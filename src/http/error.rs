@@ -170,7 +170,21 @@ mod tests {
     #[test]
     fn the_table_of_problems_is_what_scripts_rely_on() {
         let row = |(_, name, status, title): &(Problem, &str, u16, &str)| format!("{status} /problems/{name}: {title}");
-        insta::assert_snapshot!(PROBLEMS.iter().map(row).collect::<Vec<_>>().join("\n"), @"");
+        insta::assert_snapshot!(PROBLEMS.iter().map(row).collect::<Vec<_>>().join("\n"), @r"
+        400 /problems/invalid-request: The request is not valid
+        401 /problems/unauthenticated: A valid key is needed
+        403 /problems/forbidden: This is not allowed
+        404 /problems/not-found: There is no such thing
+        405 /problems/method-not-allowed: The method is not allowed here
+        408 /problems/slow-request: The request arrived too slowly
+        409 /problems/conflict: The state does not allow this
+        413 /problems/too-large: The request is too large
+        415 /problems/unsupported-media-type: The body has the wrong type
+        429 /problems/too-many-requests: Too many requests
+        503 /problems/starting: The gateway is starting
+        503 /problems/busy: The gateway cannot take more at the moment
+        500 /problems/internal: Something went wrong on our side
+        ");
     }
 
     #[test]

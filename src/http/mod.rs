@@ -18,7 +18,11 @@ mod paging;
 mod peer;
 mod routes;
 #[cfg(test)]
+mod testing;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_edge;
 
 use crate::config;
 use crate::directory::Directory;

@@ -1,6 +1,6 @@
 //! Another try for a message, asked for by a person: safe whatever became of it, and a no when nothing is left to try.
 
-use super::{StoreError, inbox, outbox, search};
+use super::{StoreError, inbox, outbox, search, sql};
 use rusqlite::Connection;
 
 /// What was put back in line.
@@ -23,6 +23,7 @@ pub fn message(conn: &Connection, now: i64, id: i64, by: &str) -> Result<Retried
             Ok(Retried::Nothing("its text has been forgotten; see `storage.keep`"))
         }
         "dead" | "cancelled" | "refused" => {
+            conn.prepare_cached(sql::outbox::SUPERSEDE)?.execute([id])?;
             inbox::redrive(conn, now, id, by)?;
             Ok(Retried::Message)
         }
@@ -36,7 +37,7 @@ pub fn message(conn: &Connection, now: i64, id: i64, by: &str) -> Result<Retried
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::{Store, sql};
+    use crate::store::Store;
     use std::sync::Arc;
 
     /// Writes a message in `state`, with reply parts in `parts`.
@@ -98,6 +99,21 @@ mod tests {
         let flags =
             conn.prepare(flags).unwrap().query_map([id], |row| row.get(0)).unwrap().collect::<Result<Vec<i64>, _>>();
         assert_eq!(flags.unwrap(), [1, 0], "the dead one surely did not arrive");
+    }
+
+    #[test]
+    fn an_answer_is_not_followed_by_the_failure_reply_of_an_earlier_try() {
+        let conn = Connection::open_in_memory().unwrap();
+        sql::MIGRATIONS.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
+        for part in ["ready", "unknown", "dead"] {
+            let id = put(&conn, "dead", Some("hi"), &[part]);
+            assert_eq!(message(&conn, 7, id, "test").unwrap(), Retried::Message, "{part}");
+            conn.execute("UPDATE inbox SET state = 'done' WHERE id = ?1", [id]).unwrap();
+            assert!(matches!(message(&conn, 8, id, "test").unwrap(), Retried::Nothing(_)), "{part}: a second try");
+            assert!(!search::is_dead_letter(&conn, id).unwrap(), "{part}");
+            let (_, _, parts) = search::message(&conn, id).unwrap();
+            assert!(parts.iter().all(|part| part.state != "ready"), "{part}: nothing is sent");
+        }
     }
 
     #[actix_rt::test]

@@ -13,20 +13,21 @@ pub const MESSAGES: &str = "
        AND (?5 IS NULL OR state = ?5) AND (?6 IS NULL OR received_at >= ?6) AND (?7 IS NULL OR received_at < ?7)
      ORDER BY id DESC LIMIT ?9";
 
-/// `?1` is the cursor, or NULL.
+/// `?1` is the cursor, or NULL. A part without a text has been superseded.
 pub const DEAD_LETTERS: &str = "
     SELECT id, platform, external_id, conversation, sender, received_at, state, attempt, strikes, NULL,
            iif(state = 'dead', reason, (
              SELECT 'part ' || o.part || ' of the reply is ' || o.state || coalesce(': ' || o.reason, '')
-               FROM outbox AS o WHERE o.message = inbox.id AND o.state IN ('unknown', 'dead') ORDER BY o.part LIMIT 1))
+               FROM outbox AS o WHERE o.message = inbox.id AND o.state IN ('unknown', 'dead') AND o.text IS NOT NULL
+              ORDER BY o.part LIMIT 1))
       FROM inbox
      WHERE id IN (SELECT id FROM inbox WHERE state = 'dead'
-                   UNION SELECT message FROM outbox WHERE state IN ('unknown', 'dead'))
+                   UNION SELECT message FROM outbox WHERE state IN ('unknown', 'dead') AND text IS NOT NULL)
        AND id < coalesce(?1, 9223372036854775807)
      ORDER BY id DESC LIMIT ?2";
 pub const IS_DEAD_LETTER: &str = "
     SELECT 1 FROM inbox WHERE id = ?1 AND state = 'dead'
-    UNION SELECT 1 FROM outbox WHERE message = ?1 AND state IN ('unknown', 'dead')";
+    UNION SELECT 1 FROM outbox WHERE message = ?1 AND state IN ('unknown', 'dead') AND text IS NOT NULL";
 
 /// The newest id that was ever given, rows let go by retention included.
 pub const NEWEST_EVER: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'inbox'), 0)";
