@@ -24,6 +24,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The largest request that is read.
 const MAX_BODY: usize = 16 * 1024 * 1024;
+const MAX_KEPT: usize = 1024 * 1024;
 /// Cancelled calls that are remembered with their times.
 const CANCELLATIONS_KEPT: usize = 1000;
 const SLOW_WORD: Duration = Duration::from_millis(100);
@@ -49,7 +50,7 @@ pub struct Options {
     /// The only key that is accepted; `None` accepts any.
     pub key: Option<String>,
     pub script: Vec<Rule>,
-    /// Requests that `/__prompts` remembers.
+    /// Requests that `/__prompts` remembers, of those of at most 1 MiB.
     pub prompts_kept: usize,
 }
 
@@ -221,6 +222,9 @@ struct Stage {
 
 impl Stage {
     fn remember(&self, body: Bytes) {
+        if body.len() > MAX_KEPT {
+            return;
+        }
         let mut prompts = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
         prompts.push_back(body);
         while prompts.len() > self.options.prompts_kept {
@@ -293,7 +297,7 @@ async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResp
     };
     let prompt_bytes = body.len();
     stage.remember(body);
-    let question = ask.messages.last().map(|message| text_of(&message["content"])).unwrap_or_default();
+    let question = ask.messages.last().map(|message| text_of(message.get("content"))).unwrap_or_default();
     let fault = stage.script.load().fault(call, &question, &stage.dice).cloned();
     actix_rt::time::sleep(stage.delay()).await;
     match &fault {
@@ -312,10 +316,11 @@ async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResp
 }
 
 /// The text of a message, whose content is a string, a list of parts, or null.
-fn text_of(content: &Value) -> String {
+fn text_of(content: Option<&Value>) -> String {
+    let part_text = |part| Value::get(part, "text").and_then(Value::as_str);
     match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(parts)) => parts.iter().filter_map(part_text).collect::<Vec<_>>().join("\n"),
         _ => String::new(),
     }
 }
@@ -551,5 +556,85 @@ impl Drop for OpenCall {
         while list.len() > CANCELLATIONS_KEPT {
             list.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn post(running: &Running, path: &str, body: Value) -> (u16, String) {
+        crate::egress::install_tls();
+        let client = crate::egress::client(Duration::from_secs(5)).unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", running.port);
+        let answer = client.post(url).bearer_auth("sk-1").body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn question(text: &str) -> Value {
+        json!({ "model": "m", "messages": [{ "role": "system", "content": "s" }, { "content": text, "role": "user" }] })
+    }
+
+    #[test]
+    fn a_text_is_cut_into_even_pieces() {
+        let table: &[(&str, &str, usize, &[&str])] = &[
+            ("even", "abcdef", 3, &["ab", "cd", "ef"]),
+            ("uneven", "你好世界啊", 2, &["你好", "世界啊"]),
+            ("shorter than the count", "ab", 50, &["a", "b"]),
+            ("empty", "", 50, &[""]),
+            ("none", "ab", 0, &["ab"]),
+        ];
+        for (case, text, count, expected) in table {
+            assert_eq!(pieces(text, *count), *expected, "{case}");
+        }
+    }
+
+    #[actix_rt::test]
+    async fn whole_answers_have_the_shape_that_clients_expect() {
+        let running = start(Options::default()).unwrap();
+        let (status, body) = post(&running, "/v1/chat/completions", question("echo:你好")).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, &body["object"]), (200, &json!("chat.completion")));
+        assert_eq!(body["choices"][0]["message"]["content"], "你好");
+        assert!(body["usage"]["total_tokens"].as_u64().unwrap() > 0);
+        let (_, body) = post(&running, "/v1/chat/completions", question("nonce-1")).await;
+        assert!(body.contains("nonce-1"));
+        assert_eq!(running.prompts().len(), 2);
+        assert_eq!(running.counters.completed.load(Ordering::Relaxed), 2);
+    }
+
+    #[actix_rt::test]
+    async fn streams_have_as_many_pieces_as_asked_for_and_count_tokens_on_request() {
+        let running = start(Options { chunks: 5, ..Options::default() }).unwrap();
+        let mut ask = question("a question of more than five characters");
+        ask["stream"] = json!(true);
+        let (_, plain) = post(&running, "/v1/chat/completions", ask.clone()).await;
+        assert_eq!(plain.matches("\"content\":").count(), 1 + 5);
+        assert!(plain.ends_with("data: [DONE]\n\n") && !plain.contains("usage"));
+        ask["stream_options"] = json!({ "include_usage": true });
+        let (_, counted) = post(&running, "/v1/chat/completions", ask).await;
+        assert!(counted.contains("\"choices\":[],\"usage\":{"));
+    }
+
+    #[actix_rt::test]
+    async fn what_is_wrong_with_a_request_is_said_in_the_right_shape() {
+        let running = start(Options { key: Some("sk-1".into()), ..Options::default() }).unwrap();
+        let locked = start(Options { key: Some("sk-2".into()), ..Options::default() }).unwrap();
+        let table = [
+            ("wrong key", &locked, "/v1/chat/completions", question("hi"), 401),
+            ("no messages", &running, "/v1/chat/completions", json!({ "model": "m", "messages": [] }), 400),
+            ("no model", &running, "/v1/chat/completions", json!({ "messages": [{}] }), 400),
+            ("unknown path", &running, "/v1/embeddings", json!({}), 404),
+            ("a script that is none", &running, "/__script", json!([{ "fault": "sulk" }]), 400),
+        ];
+        for (case, running, path, body, expected) in table {
+            let (status, body) = post(running, path, body).await;
+            let body: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(status, expected, "{case}");
+            assert!(body["error"]["message"].is_string(), "{case}: {body}");
+        }
+        let (status, _) = post(&running, "/__script", json!([{ "fault": "status", "status": 503 }])).await;
+        assert_eq!(status, 204);
+        assert_eq!(post(&running, "/v1/chat/completions", question("hi")).await.0, 503);
     }
 }
