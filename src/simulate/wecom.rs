@@ -384,7 +384,7 @@ async fn gettoken(request: HttpRequest, state: Data<State>) -> HttpResponse {
     if let (0, Some(body)) = (code, body.as_object_mut()) {
         let (token, life) = state.lock().tokens.issue(script.token_life());
         body.insert("access_token".into(), token.into());
-        body.insert("expires_in".into(), life.as_secs_f64().ceil().into());
+        body.insert("expires_in".into(), (life + Duration::from_millis(999)).as_secs().into());
     }
     respond(&scripted, &body)
 }
