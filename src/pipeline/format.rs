@@ -59,9 +59,10 @@ fn piece_end(text: &str, at: usize, room: usize, blocks: &[Block]) -> usize {
         return text.len();
     }
     let reach = at.saturating_add(room);
-    let near = blocks.iter().filter(|block| block.code.start < reach && at < block.code.end);
-    let reserve = near.map(|block| block.closing(text).len() + 1).max().unwrap_or(0);
-    let splits_fence = |end: usize| blocks.iter().any(|block| block.is_fence_cut_by(end));
+    let is_near = |block: &&Block| block.whole.start < reach && at < block.whole.end;
+    let near: Vec<_> = blocks.iter().filter(is_near).collect();
+    let reserve = near.iter().map(|block| block.closing(text).len() + 1).max().unwrap_or(0);
+    let splits_fence = |end: usize| near.iter().any(|block| block.is_fence_cut_by(end));
     let places = Places::within(rest, room.saturating_sub(reserve), |offset| !splits_fence(at + offset));
     at + places.best().unwrap_or_else(|| rest.chars().next().map_or(rest.len(), char::len_utf8))
 }
@@ -239,8 +240,12 @@ fn skip_newlines(text: &str, at: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Platform, ReplyFormat};
+    use crate::platforms;
+    use crate::supervise::Port;
     use proptest::prelude::*;
     use serde_json::Value;
+    use std::sync::Arc;
 
     /// Fences that are not closed, by a count of our own.
     fn open_fences(part: &str) -> usize {
@@ -348,6 +353,24 @@ mod tests {
         let pieces = cut(&text, 21);
         assert!(pieces.iter().all(|piece| piece.len() <= 21));
         assert_eq!(pieces.concat(), text);
+    }
+
+    #[test]
+    fn a_platform_shows_its_own_markup_within_its_own_limit() {
+        let entry = |reply_format| PlatformEntry {
+            kind: &platforms::wecom::KIND,
+            section: Arc::new(Platform { reply_format, ..Platform::default() }),
+            ingress: None,
+            deliver: Port::new("Deliver", 1),
+            preview: Port::new("Preview", 1),
+        };
+        let text = format!("# 标题\n\n{}", "**重点** 和 `代码`。".repeat(200));
+        let plain = parts(&text, Some(&entry(ReplyFormat::Text)));
+        assert_eq!(letters(&plain.concat()), letters(&format!("标题{}", "重点和代码。".repeat(200))));
+        let marked = parts(&text, Some(&entry(ReplyFormat::Markdown)));
+        assert!(marked[0].starts_with("# 标题\n\n**重点** 和 `代码`。**重点**"));
+        assert!(plain.len() > 1 && plain.iter().chain(&marked).all(|part| part.len() <= 2048));
+        assert_eq!(parts(&text, None), [text]);
     }
 
     proptest! {

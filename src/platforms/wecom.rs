@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// `kind = "wecom"`.
 pub static KIND: Kind = Kind {
     name: "wecom",
     // 2048 bytes for text and Markdown alike, the rest is cut off without an error ("发送应用消息"); 10,000 calls a
@@ -152,6 +153,7 @@ mod tests {
     use crate::domain::{Deadline, InboundKind};
     use crate::egress;
     use crate::simulate::wecom::{Options, Script, StandIn, start};
+    use crate::supervise::{Thread, Transient};
     use actix::Addr;
     use futures_util::future::join_all;
     use proptest::prelude::*;
@@ -467,6 +469,25 @@ mod tests {
         let outcomes: Vec<_> = results.iter().map(|result| outcome(result.as_ref().unwrap())).collect();
         assert_eq!(outcomes, [("later", 1), ("delivered", 1)]);
         assert!(!bad.begun.is_raised());
+        stand_in.stop().await;
+    }
+
+    #[actix_rt::test]
+    async fn the_supervised_child_fills_its_port() {
+        egress::install_tls();
+        let stand_in = start(Options::default()).await.unwrap();
+        let section = config::Platform { api_base: Some(stand_in.base().parse().unwrap()), ..section() };
+        let ports = Ports::of(&section);
+        let spec = (KIND.spec)(&Wiring::default(), &Arc::new(section), &ports);
+        let thread = Thread::start("platforms");
+        let child = Transient::start(&spec, &thread);
+        while !ports.deliver.is_up() {
+            tokio::task::yield_now().await;
+        }
+        let result = ports.deliver.ask(deliver("zhangsan", "hi"), Duration::from_secs(20)).await.unwrap();
+        assert_eq!((spec.id.as_str(), outcome(&result)), ("platform/sales", ("delivered", 1)));
+        drop(child);
+        thread.stop();
         stand_in.stop().await;
     }
 }

@@ -2,3 +2,4 @@
 
 pub mod wecom;
 mod wecom_script;
+mod wecom_state;
