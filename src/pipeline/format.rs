@@ -33,7 +33,7 @@ fn cut(text: &str, limit: usize) -> Vec<String> {
         blocks.clear();
     }
     let mut pieces = Vec::new();
-    let mut at = skip_newlines(&text, 0);
+    let mut at = skip_blanks(&text, 0);
     while at < text.len() {
         let around = blocks.iter().find(|block| block.code.contains(&at));
         let opening = around.map_or("", |block| block.opening(&text));
@@ -44,9 +44,9 @@ fn cut(text: &str, limit: usize) -> Vec<String> {
             let closing = left_open.map(|block| format!("\n{}", block.closing(&text))).unwrap_or_default();
             pieces.push([opening, body, &closing].concat());
         }
-        at = skip_newlines(&text, end);
+        at = skip_blanks(&text, end);
         if let Some(block) = left_open.filter(|block| at >= block.code.end) {
-            at = skip_newlines(&text, at.max(block.whole.end));
+            at = skip_blanks(&text, at.max(block.whole.end));
         }
     }
     pieces
@@ -232,8 +232,11 @@ fn code_blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-fn skip_newlines(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
+/// Where the next piece begins: behind blank lines, and behind the spaces of a line that was cut in two.
+fn skip_blanks(text: &str, at: usize) -> usize {
+    let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    let is_line_start = before.is_empty() || before.ends_with('\n');
+    let rest = if is_line_start { rest } else { rest.trim_start_matches(' ') };
     text.len() - rest.trim_start_matches('\n').len()
 }
 
@@ -244,6 +247,7 @@ mod tests {
     use crate::platforms;
     use crate::supervise::Port;
     use proptest::prelude::*;
+    use pulldown_cmark::{Event, Parser, Tag, TagEnd};
     use serde_json::Value;
     use std::sync::Arc;
 
@@ -377,7 +381,10 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn parts_fit_and_lose_nothing(text in any::<String>(), limit in 16usize..200) {
+        fn parts_fit_and_lose_nothing(
+            text in prop_oneof![any::<String>(), "(?s).{0,300}", "[a-c .\n。”你👋\u{301}]{0,400}"],
+            limit in 16usize..200,
+        ) {
             let pieces = cut(&text, limit);
             prop_assert!(pieces.iter().all(|piece| !piece.trim().is_empty() && piece.len() <= limit), "{pieces:?}");
             if !text.contains("```") && !text.contains("~~~") {
@@ -403,6 +410,33 @@ mod tests {
             }
             let words = |text: &str| letters(&text.replace("```python", "").replace('`', ""));
             prop_assert_eq!(words(&pieces.concat()), words(&text));
+        }
+
+        #[test]
+        fn code_stays_code_and_prose_stays_prose(
+            paragraphs in proptest::collection::vec((any::<bool>(), "[a-z][a-z \n]{0,90}"), 1..12),
+            limit in 64usize..300,
+        ) {
+            let block = |(is_code, text): &(bool, String)| match is_code {
+                true => format!("```rust\n{text}\n```\n\n"),
+                false => format!("{}\n\n", text.split_whitespace().collect::<Vec<_>>().join("     ")),
+            };
+            let text: String = paragraphs.iter().map(block).collect();
+            let code_of = |text: &str| {
+                let mut is_code = false;
+                let mut code = String::new();
+                for event in Parser::new(text) {
+                    match event {
+                        Event::Start(Tag::CodeBlock(_)) => is_code = true,
+                        Event::End(TagEnd::CodeBlock) => is_code = false,
+                        Event::Text(text) if is_code => code.push_str(&text),
+                        _ => {}
+                    }
+                }
+                letters(&code)
+            };
+            let pieces = cut(&text, limit);
+            prop_assert_eq!(pieces.iter().map(|piece| code_of(piece)).collect::<String>(), code_of(&text), "{:?}", pieces);
         }
 
         #[test]

@@ -50,8 +50,8 @@ pub struct Callback {
     pub url: String,
     pub corp_id: String,
     pub agent_id: i64,
-    pub token: String,
-    pub encoding_aes_key: String,
+    pub token: Secret,
+    pub encoding_aes_key: Secret,
     pub user: String,
     pub text: String,
     /// WeCom's id of the message. Default: a new one.
@@ -61,8 +61,7 @@ pub struct Callback {
 impl Callback {
     /// The query and body that WeCom would post, stamped with `now` (Unix seconds).
     pub fn seal(&self, now: i64) -> Result<(String, String), String> {
-        let key = Secret::new(self.encoding_aes_key.as_str());
-        let envelope = Envelope::new(&Secret::new(self.token.as_str()), &key, &self.corp_id);
+        let envelope = Envelope::new(&self.token, &self.encoding_aes_key, &self.corp_id);
         let envelope = envelope.map_err(|problem| format!("`encoding_aes_key` {problem}"))?;
         let draw = uuid::Uuid::new_v4();
         let (high, _) = draw.as_u64_pair();
@@ -358,8 +357,8 @@ mod tests {
             url: String::new(),
             corp_id: "ww1".into(),
             agent_id: 7,
-            token: "token".into(),
-            encoding_aes_key: "CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ".into(),
+            token: Secret::new("token"),
+            encoding_aes_key: Secret::new("CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ"),
             user: "zhangsan".into(),
             text: "a ]]> b & <c> 👋".into(),
             msg_id: Some("42".into()),
@@ -370,14 +369,14 @@ mod tests {
             corp_id: "ww1".into(),
             agent_id: 7,
             token: Secret::new("token"),
-            encoding_aes_key: Secret::new(callback.encoding_aes_key.as_str()),
+            encoding_aes_key: callback.encoding_aes_key.clone(),
             ..Platform::default()
         };
         let ingress = (wecom::KIND.ingress)(&section, Duration::from_secs(1)).unwrap();
         let opened = ingress.open(Call { is_get: false, query: &query, body: body.as_bytes(), now: 1000 }).unwrap();
         let event = opened.events.first().unwrap();
         assert_eq!((event.text.as_str(), event.external_id.as_str()), (callback.text.as_str(), "wecom:7:42"));
-        assert!(Callback { encoding_aes_key: "short".into(), ..callback }.seal(1000).is_err());
+        assert!(Callback { encoding_aes_key: Secret::new("short"), ..callback }.seal(1000).is_err());
     }
 
     #[actix_rt::test]
