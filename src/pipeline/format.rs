@@ -236,7 +236,9 @@ fn code_blocks(text: &str) -> Vec<Block> {
 fn skip_blanks(text: &str, at: usize) -> usize {
     let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
     let is_line_start = before.is_empty() || before.ends_with('\n');
-    let rest = if is_line_start { rest } else { rest.trim_start_matches(' ') };
+    // By grapheme: a space may carry an accent.
+    let spaces = rest.graphemes(true).take_while(|grapheme| !is_line_start && *grapheme == " ").count();
+    let rest = rest.get(spaces..).unwrap_or_default();
     text.len() - rest.trim_start_matches('\n').len()
 }
 

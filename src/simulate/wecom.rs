@@ -23,6 +23,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const MAX_BODY: usize = 1024 * 1024;
+/// Longer than clients keep idle connections, so that none is closed under a request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const CALLBACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a stand-in runs.
@@ -141,6 +143,7 @@ pub async fn start(options: Options) -> io::Result<StandIn> {
     let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
         .workers(options.workers.max(1))
         .tcp_nodelay(true)
+        .keep_alive(KEEP_ALIVE)
         .disable_signals()
         .bind((Ipv4Addr::LOCALHOST, options.port))?;
     let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address was bound"))?;

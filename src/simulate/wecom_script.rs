@@ -56,7 +56,7 @@ pub struct Scripted {
     pub errcode: i64,
     /// Words for the code. Default: as WeCom has them for the common codes.
     pub errmsg: Option<String>,
-    /// HTTP status with an empty body, instead of a code.
+    /// HTTP status with an empty body, instead of a code. The member sees nothing.
     pub http: Option<u16>,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
