@@ -5,3 +5,4 @@ mod openai_answer;
 mod openai_script;
 pub mod wecom;
 mod wecom_script;
+mod wecom_state;
