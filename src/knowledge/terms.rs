@@ -191,7 +191,6 @@ fn entries(aliases: &str) -> impl Iterator<Item = &str> {
 }
 
 /// How much of an index entry the question has, 0 to 1.
-#[expect(clippy::cast_precision_loss, reason = "an index entry has few terms")]
 fn share(entry: &[Unit], question: &HashSet<String>) -> f64 {
     let known = entry.iter().filter(|unit| unit.own.iter().any(|term| question.contains(term))).count();
     known as f64 / entry.len().max(1) as f64

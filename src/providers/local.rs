@@ -115,7 +115,7 @@ fn quote(text: &mut String, number: usize, passage: &Passage, limit: usize, sour
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "\n\n**{heading}** [{number}]\n\n{}\n\n{source}{title}（{document}）",
+        "\n\n**{heading}** [{number}]\n\n{}\n\n{source}{title} ({document})",
         excerpt(&passage.text, limit)
     );
 }
