@@ -264,7 +264,7 @@ async fn put_in_place(wiring: &Wiring, source: Source, loaded: Loaded, report: R
         return Report { problem: Some(Obstacle::Failed(error.to_string())), ..report };
     }
     wiring.log_level.set(&level);
-    let (now, by_whom, text) = (wiring.store.now(), by.to_owned(), source.text.clone());
+    let (now, by_whom, text) = (wiring.store.now(), by.to_owned(), masked_text(&source.text));
     wiring.source.store(Arc::new(source));
     wiring.components.assign_documents();
     if !report.plan.is_empty() {

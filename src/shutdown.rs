@@ -39,8 +39,8 @@ pub async fn drain(running: Running) {
     for thread in threads.iter().rev() {
         thread.stop();
     }
-    if let Err(error) = state.store.settle().await {
-        tracing::error!(%error, "the last flush failed");
+    if let Err(error) = state.store.checkpoint().await {
+        tracing::error!(%error, "the database's log could not be moved into its file; the next start does it");
     }
     drop(lock);
     tracing::info!("stopped");

@@ -2,6 +2,7 @@
 
 use super::{Flow, Turn, Wiring, retrieve};
 use crate::domain::Mark;
+use crate::providers::tokens::{TooLarge, Window};
 use crate::providers::{Line, Prompt, Role};
 use crate::store::history::{Exchange, recall};
 use serde_json::json;
@@ -27,6 +28,7 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
             retrieve::look_up(turn, wiring, assistant.knowledge.clone(), question).await;
         }
     }
+    let window = window(turn, &assistant.providers);
     let mut lines: Vec<Line> = past.into_iter().flat_map(both_sides).collect();
     lines.push(Line { role: Role::User, text: turn.question.clone() });
     turn.prompt = Arc::new(Prompt {
@@ -37,7 +39,36 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
         model: None,
         user: pseudonym(&turn.claim.head.sender),
     });
-    Flow::Next
+    match window {
+        Some(window) => fit(turn, &window).await,
+        None => Flow::Next,
+    }
+}
+
+/// The window of the provider that is asked first.
+fn window(turn: &Turn, candidates: &[String]) -> Option<Window> {
+    let section = |id: &String| turn.config.active_providers().find(|section| section.id == *id);
+    candidates.iter().find_map(section).and_then(Window::of)
+}
+
+/// Leaves out what does not fit the model, and says so.
+async fn fit(turn: &mut Turn, window: &Window) -> Flow {
+    match window.fit(&mut turn.prompt).await {
+        Ok(fit) => {
+            turn.note(
+                "recalled",
+                json!({
+                    "exchanges": fit.exchanges, "left_out": fit.left_out, "passages_left_out": fit.passages_left_out,
+                    "tokens": fit.tokens, "counted": fit.is_counted, "budget": window.budget, "model": window.model,
+                }),
+            );
+            Flow::Next
+        }
+        Err(TooLarge { tokens, budget }) => {
+            turn.note("too long", json!({ "tokens": tokens, "budget": budget, "model": window.model }));
+            Flow::Answer(turn.say(&turn.config.pipeline.replies.too_long, Mark::Refused))
+        }
+    }
 }
 
 async fn remembered(turn: &Turn, wiring: &Wiring, memory: usize) -> Result<Vec<Exchange>, String> {

@@ -5,7 +5,8 @@ use crate::config::Words;
 use crate::domain::{Disposition, Mark, ReplyText, Source};
 use crate::platforms::{Preview, PreviewState};
 use crate::providers::manager::{Answered, Ask, Unanswered};
-use crate::providers::{Delta, ProviderError};
+use crate::providers::tokens::halved;
+use crate::providers::{Delta, Prompt, ProviderError};
 use crate::store::inbox::Release;
 use crate::supervise::{CallError, Port};
 use crate::telemetry::metrics;
@@ -31,6 +32,11 @@ enum Round {
 pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
     let mut text = String::new();
     let mut round = ask(turn, wiring, &mut text).await;
+    if let Some(shorter) = shortened(&round, turn) {
+        turn.note("shortened", json!({ "exchanges": shorter.lines.len() / 2, "of": turn.prompt.lines.len() / 2 }));
+        turn.prompt = Arc::new(shorter);
+        round = ask(turn, wiring, &mut text).await;
+    }
     if starts_over(&round, turn) {
         turn.note("started over", json!({ "after_chars": text.chars().count() }));
         text.clear();
@@ -52,7 +58,8 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
                 return Flow::Answer(turn.say(&turn.config.pipeline.replies.failed, Mark::Failed));
             }
             note_fallback(turn, &answered);
-            Flow::Answer(whole(turn, text))
+            let reached_its_limit = answered.usage.finish_reason == "length";
+            Flow::Answer(whole(turn, if reached_its_limit { with_limit_note(turn, text) } else { text }))
         }
         Round::Stopped => {
             turn.note("stopped", json!({ "chars": text.chars().count() }));
@@ -96,6 +103,12 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
     }
 }
 
+/// A prompt that the upstream calls too long is asked once more with half of its history.
+fn shortened(round: &Round, turn: &Turn) -> Option<Prompt> {
+    let Round::Lost(Unanswered { error: ProviderError::TooLong(_), .. }) = round else { return None };
+    halved(&turn.prompt)
+}
+
 /// A call whose carrier died, or a stream that broke after it was shown, is asked for once more from the beginning.
 fn starts_over(round: &Round, turn: &Turn) -> bool {
     let Round::Lost(Unanswered { error, .. }) = round else { return false };
@@ -105,6 +118,15 @@ fn starts_over(round: &Round, turn: &Turn) -> bool {
 
 fn whole(turn: &Turn, text: String) -> ReplyText {
     ReplyText { sources: cited(turn, &text), text, mark: None, degraded: turn.degraded }
+}
+
+/// A model that ran out of tokens says nothing of it; we do.
+fn with_limit_note(turn: &Turn, text: String) -> String {
+    let note = Words {
+        zh: "（回答太长，到此为止。）".into(),
+        en: "(The answer reached its length limit here.)".into(),
+    };
+    format!("{text}\n\n{}", note.in_language_of(&turn.question))
 }
 
 /// The passages whose numbers stand in the text as `[n]`.
@@ -148,6 +170,9 @@ fn lost(turn: &mut Turn, text: String, unanswered: Unanswered) -> Flow {
     turn.note("unanswered", json!({ "reason": reason, "attempts": attempts, "chars": text.chars().count() }));
     if !text.is_empty() && !matches!(error, ProviderError::Bug(_)) {
         return Flow::Answer(incomplete(turn, text));
+    }
+    if matches!(error, ProviderError::TooLong(_)) {
+        return Flow::Answer(turn.say(&turn.config.pipeline.replies.too_long, Mark::Refused));
     }
     let attempt = turn.claim.head.attempt;
     match error.disposition() {

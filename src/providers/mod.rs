@@ -9,6 +9,7 @@ pub mod manager;
 pub mod openai;
 mod openai_wire;
 pub(crate) mod sse;
+pub mod tokens;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};

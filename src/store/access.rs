@@ -30,7 +30,7 @@ pub fn role_of(conn: &Connection, hash: &str) -> Result<Option<String>, StoreErr
     Ok(conn.prepare_cached(sql::access::KEY_ROLE)?.query_row([hash], |row| row.get(0)).optional()?)
 }
 
-/// Keeps an applied configuration: when, by whom or from where, and its text with secrets as written.
+/// Keeps an applied configuration: when, by whom or from where, and its text, secrets masked.
 pub fn keep_config(conn: &Connection, now: i64, by: &str, text: &str) -> Result<(), StoreError> {
     conn.execute(sql::access::CONFIG_KEEP, (now, by, text))?;
     Ok(())

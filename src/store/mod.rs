@@ -209,6 +209,16 @@ impl Store {
         self.inner.readers.ask(question).await
     }
 
+    /// Moves everything from the log into the database file, so that the file alone is whole. For a clean end.
+    pub async fn checkpoint(&self) -> Result<(), StoreError> {
+        self.settle().await?;
+        let path = self.inner.path.clone();
+        let moved = tokio::task::spawn_blocking(move || {
+            Ok(open_connection(&path)?.query_row(sql::CHECKPOINT_TRUNCATE, [], |_| Ok(()))?)
+        });
+        moved.await.map_err(|_| StoreError::Closed)?
+    }
+
     /// Writes a marker and waits for its flush: everything queued before is durable afterwards.
     pub async fn settle(&self) -> Result<(), StoreError> {
         self.write(|_| Ok(())).await

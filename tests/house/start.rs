@@ -29,7 +29,7 @@ fn refuses(launch: Launch, code: i32, words: &[&str]) {
 #[test]
 fn every_mistake_in_a_configuration_is_named_at_once_with_its_place() {
     let config = format!("{LOCAL}\n[pipeline]\nturns = 0\nturn_timout = '3s'\n[storage]\nkeep = 'soon'\n");
-    refuses(Launch::new(&config), 2, &["config.toml:14:9", "turns", "turn_timeout", "config.toml:17:8", "keep"]);
+    refuses(Launch::new(&config), 2, &["config.toml:16:9", "turns", "turn_timeout", "config.toml:19:8", "keep"]);
 }
 
 #[test]
