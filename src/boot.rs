@@ -5,7 +5,9 @@ use crate::config::{Config, Loaded, Source};
 use crate::directory::{Directory, Snapshot};
 use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, OutboxPump, PumpWiring, rule_by_config};
 use crate::domain::InstanceId;
+use crate::http::auth::{Keys, TOKEN_VARIABLE};
 use crate::http::health::Health;
+use crate::http::metrics::Promises;
 use crate::http::{self, AppSlot, AppState};
 use crate::knowledge::ingester::{self, Assignment};
 use crate::knowledge::{Search, Shelf, retriever};
@@ -18,6 +20,7 @@ use crate::supervise::{
     Charge, ChildSpec, Common, Fatal, Policy, Port, Supervisor, SupervisorPorts, Thread, Tree, VitalsBoard, keep_root,
     watch_from_outside,
 };
+use crate::telemetry;
 use crate::telemetry::logs::LogLevel;
 use crate::upkeep::Upkeep;
 use anyhow::Context as _;
@@ -69,12 +72,14 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    telemetry::metrics::install();
     let config = Arc::new(loaded.config);
     let health = Arc::new(Health::default());
     let slot = AppSlot::default();
     let (address, server) = health.stage("http", listen(&config, &slot, &health)).await?;
     let (lock, store) = health.stage("store", open_store(&config, fatal.clone())).await?;
     health.stage("recovery", recover(&store, &config)).await?;
+    let keys = health.stage("admin key", admin_key(&store)).await?;
     let supervision = Supervision::start(config.server.drain_timeout, &fatal);
 
     // Nothing of the configuration's components runs yet: `Components::apply` starts from here.
@@ -110,6 +115,10 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
 
     let state = Arc::new(AppState {
         intake: Intake::new(store.clone(), directory.clone(), nudges.clone()),
+        nudges: nudges.clone(),
+        keys,
+        promises: Promises::default(),
+        turns: switches.turns.clone(),
         store,
         directory,
         hub: components.wiring.hub.clone(),
@@ -197,6 +206,10 @@ fn lock_database(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .with_context(|| format!("another process runs on {}: stop it, or set `storage.url`", path.display()))?;
     Ok(file)
+}
+
+async fn admin_key(store: &Store) -> anyhow::Result<Keys> {
+    Ok(Keys::open(store, std::env::var(TOKEN_VARIABLE).ok()).await?)
 }
 
 /// Takes back what a process that is gone had claimed, and settles what it had on the wire.

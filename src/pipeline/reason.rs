@@ -9,6 +9,7 @@ use crate::providers::tokens::halved;
 use crate::providers::{Delta, Prompt, ProviderError};
 use crate::store::inbox::Release;
 use crate::supervise::{CallError, Port};
+use crate::telemetry::metrics;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
     match round {
         Round::Whole(answered) => {
             let usage = &answered.usage;
+            metrics::tokens(&usage.answered_by, usage.prompt_tokens, usage.completion_tokens);
             turn.note(
                 "answered",
                 json!({
