@@ -7,7 +7,7 @@ use crate::components::{Components, kinds};
 use crate::config::diff::{self, Plan};
 use crate::config::{self, Config, Loaded, Problem, Source, environment, masked_text, read_secret_file};
 use crate::store::{Store, access};
-use crate::supervise::{ChildSpec, Control, Policy, Port, obey};
+use crate::supervise::{ChildSpec, Control, Policy, Port, card, obey};
 use crate::telemetry::logs::LogLevel;
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use arc_swap::ArcSwap;
@@ -145,6 +145,16 @@ impl ConfigReloader {
         };
         ctx.spawn(actix::fut::wrap_future(listening));
     }
+}
+
+card! {
+    ConfigReloader;
+    instances: "core/reloader",
+    asks: "`Supervise` and `Remove`, through the ports of the supervisors of platforms, providers and knowledge; reads and writes the configuration file.",
+    when_full: "The call is refused as busy; one change runs at a time.",
+    lost: "A change that was being applied. It is not undone: the file is read again, and what differs is applied.",
+    stuck: "An edit has no effect within a few seconds. Look for the file and its problem in the log, then `POST config/validate`.",
+    takes: [Reload, Check, Apply, GetText, Control],
 }
 
 impl Actor for ConfigReloader {

@@ -11,7 +11,7 @@ use crate::config;
 use crate::domain::InstanceId;
 use crate::store::documents::{self, DocumentRow, NewChunk};
 use crate::store::{Store, StoreError};
-use crate::supervise::{CallError, ChildSpec, Control, contained, obey};
+use crate::supervise::{CallError, ChildSpec, Control, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use std::sync::Arc;
 
@@ -43,6 +43,16 @@ pub fn spec(store: &Store, section: &Arc<config::Knowledge>, ports: &Ports) -> C
         .fills(&ports.forget)
         .fills(&ports.documents)
         .build()
+}
+
+card! {
+    Embedded;
+    instances: "knowledge/<id>",
+    asks: "The store: its full-text index.",
+    when_full: "`Lookup`: the search leaves this store out. The others: the ingester waits, then tries again with its next pass.",
+    lost: "Calls in flight. A document that was being taken in stays `partial` and is taken in again.",
+    stuck: "Documents stay `partial`, searches time out. Look at the queue of the store, `mindbot_queue_depth`.",
+    takes: [Lookup, Ingest, Forget, GetDocuments, Control],
 }
 
 impl Actor for Embedded {
