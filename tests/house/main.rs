@@ -15,5 +15,17 @@
 mod support;
 
 mod actix_facts;
+mod commands;
 mod crash;
+mod drain;
+mod ordering;
+mod outbox_actions;
+mod providers;
+mod reload;
+mod routes;
+mod secrets;
 mod start;
+mod storage;
+mod third_parties;
+mod tokens;
+mod webhook;

@@ -25,6 +25,7 @@ pub struct Gateway {
 pub struct Launch {
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    ignored_signal: Option<&'static str>,
 }
 
 impl Launch {
@@ -38,12 +39,30 @@ impl Launch {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let whole = format!("[server]\nbind = \"127.0.0.1:0\"\n{server}\n{config}");
         std::fs::write(folder.path().join("config.toml"), whole).unwrap();
-        Self { folder, environment: Vec::new() }
+        Self { folder, environment: Vec::new(), ignored_signal: None }
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Has the process ignore a signal that would end it, such as `XFSZ`. For this start only.
+    pub fn ignoring(mut self, signal: &'static str) -> Self {
+        self.ignored_signal = Some(signal);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let program = env!("CARGO_BIN_EXE_mindbot");
+        let Some(signal) = self.ignored_signal else { return Command::new(program) };
+        let mut command = Command::new("env");
+        command.arg(format!("--ignore-signal={signal}")).arg(program);
+        command
     }
 
     /// Starts the gateway and waits until it is ready.
@@ -56,7 +75,8 @@ impl Launch {
 
     /// Starts the gateway; when it ends instead of becoming ready: how, and what it said.
     pub fn try_start(self) -> Result<Gateway, (ExitStatus, String)> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mindbot"))
+        let mut child = self
+            .command()
             .current_dir(self.folder.path())
             .env("MINDBOT_ADMIN_TOKEN", KEY)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -68,7 +88,7 @@ impl Launch {
         let (log, ready) = follow(child.stderr.take().unwrap());
         match ready.recv_timeout(PATIENCE) {
             Ok(address) => {
-                let Self { folder, environment } = self;
+                let Self { folder, environment, .. } = self;
                 Ok(Gateway { child, folder, address, log, environment })
             }
             Err(_) => {
@@ -125,7 +145,7 @@ impl Gateway {
     pub fn kill(mut self) -> Launch {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        Launch { folder: self.folder.clone(), environment: std::mem::take(&mut self.environment) }
+        self.again()
     }
 
     /// Sends a signal such as `TERM`.
@@ -138,8 +158,13 @@ impl Gateway {
     pub fn stop(mut self) -> (ExitStatus, Launch) {
         self.signal("TERM");
         let status = self.wait();
+        (status, self.again())
+    }
+
+    /// The same gateway once more.
+    fn again(&mut self) -> Launch {
         let environment = std::mem::take(&mut self.environment);
-        (status, Launch { folder: self.folder.clone(), environment })
+        Launch { folder: self.folder.clone(), environment, ignored_signal: None }
     }
 
     /// Waits for the process to end by itself.

@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod gateway;
+pub mod office;
 pub mod siege;
 
 use std::time::{Duration, Instant};
