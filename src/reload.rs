@@ -148,13 +148,12 @@ impl ConfigReloader {
 }
 
 card! {
-    ConfigReloader;
+    ConfigReloader takes [Reload, Check, Apply, GetText, Control];
     instances: "core/reloader",
     asks: "`Supervise` and `Remove`, through the ports of the supervisors of platforms, providers and knowledge; reads and writes the configuration file.",
     when_full: "The call is refused as busy; one change runs at a time.",
     lost: "A change that was being applied. It is not undone: the file is read again, and what differs is applied.",
     stuck: "An edit has no effect within a few seconds. Look for the file and its problem in the log, then `POST config/validate`.",
-    takes: [Reload, Check, Apply, GetText, Control],
 }
 
 impl Actor for ConfigReloader {

@@ -65,13 +65,12 @@ impl Conversation {
 }
 
 card! {
-    Conversation;
+    Conversation takes [RunTurn, StopTurn, Control];
     instances: "conversation/<key>",
     asks: "`Search` (retriever), `Ask` (manager), `Preview` (platform); commits reply and rows in the store.",
     when_full: "`RunTurn` 1, `StopTurn` 4. Never full for `RunTurn`: the dispatcher gives it one turn at a time. `StopTurn`: the stop is already on its way.",
     lost: "The turn that was running; its rows go back with a strike, and the third strike makes a dead letter.",
     stuck: "One chat waits, others go on. Look at the trace of its oldest message: the last step names the stage.",
-    takes: [RunTurn, StopTurn, Control],
 }
 
 impl Actor for Conversation {

@@ -334,13 +334,12 @@ async fn run_command(wiring: &Wiring, claim: &Claim, stop: Option<Port<StopTurn>
 }
 
 card! {
-    Dispatcher;
+    Dispatcher takes [Control];
     instances: "core/dispatcher",
     asks: "`RunTurn` and `StopTurn`, through the ports of the conversation; claims rows of the inbox.",
     when_full: "Nobody calls it; a nudge that is lost costs one poll of a second. Turns beyond `pipeline.turns` wait on disk.",
     lost: "Its conversations and their turns; the rows go back without a strike and run again.",
     stuck: "`mindbot_queue_depth` of the inbox grows while `turns` does not. Look at its state, then at `pipeline.turns`.",
-    takes: [Control],
 }
 
 impl Actor for Dispatcher {

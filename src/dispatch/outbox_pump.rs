@@ -342,13 +342,12 @@ pub fn rule_by_config(config: &crate::config::Config, platform: &str) -> Unknown
 }
 
 card! {
-    OutboxPump;
+    OutboxPump takes [Control];
     instances: "core/pump",
     asks: "`Deliver`, through the port of each platform; marks and settles parts in the store.",
     when_full: "Nobody calls it; a nudge that is lost costs one poll of a second. Parts wait on disk for a permit and a rate token.",
     lost: "Nothing durable. Parts on the wire are settled by the rule of their platform for what is `unknown`.",
     stuck: "`mindbot_queue_depth` of the outbox grows while `mindbot_outbox_sending` does not. Look at its state, then at those of the platforms.",
-    takes: [Control],
 }
 
 impl Actor for OutboxPump {

@@ -46,13 +46,12 @@ pub fn spec(store: &Store, section: &Arc<config::Knowledge>, ports: &Ports) -> C
 }
 
 card! {
-    Embedded;
+    Embedded takes [Lookup, Ingest, Forget, GetDocuments, Control];
     instances: "knowledge/<id>",
     asks: "The store: its full-text index.",
     when_full: "`Lookup`: the search leaves this store out. The others: the ingester waits, then tries again with its next pass.",
     lost: "Calls in flight. A document that was being taken in stays `partial` and is taken in again.",
     stuck: "Documents stay `partial`, searches time out. Look at the queue of the store, `mindbot_queue_depth`.",
-    takes: [Lookup, Ingest, Forget, GetDocuments, Control],
 }
 
 impl Actor for Embedded {
@@ -111,7 +110,10 @@ impl Section {
     async fn look_up(self, call: Lookup) -> Result<Vec<Hit>, KnowledgeError> {
         let Lookup { query, k, deadline } = call;
         #[cfg(feature = "chaos-tests")]
-        crate::sabotage::trip(&query);
+        {
+            crate::sabotage::trip(&query);
+            crate::sabotage::trip_in("knowledge", &query);
+        }
         let query = Query::of(&query);
         let terms = query.terms();
         let looking = self.store.read(move |conn| {

@@ -65,13 +65,12 @@ pub struct Ingester {
 }
 
 card! {
-    Ingester;
+    Ingester takes [Control];
     instances: "core/ingester",
     asks: "`GetDocuments`, `Ingest`, `Forget`, through the ports of each store; reads the files that the sections name.",
     when_full: "Nobody calls it.",
     lost: "The pass through the files that was running. The next one begins at once and takes in only what changed.",
     stuck: "New files are not found a minute later. Look at the log for documents that could not be taken in.",
-    takes: [Control],
 }
 
 impl Actor for Ingester {

@@ -22,13 +22,12 @@ pub fn spec(shelf: Shelf, search: &Port<Search>) -> ChildSpec {
 }
 
 card! {
-    Retriever;
+    Retriever takes [Search, Control];
     instances: "core/retriever",
     asks: "`Lookup`, through the port of each store that the question names.",
     when_full: "The turn goes on without passages and says that it is degraded.",
     lost: "Searches in flight; their turns go on without passages.",
     stuck: "Answers cite nothing, traces say `degraded`. Look at `mindbot_port_failures_total` of `Search` and `Lookup`.",
-    takes: [Search, Control],
 }
 
 impl Actor for Retriever {

@@ -121,13 +121,12 @@ impl Web {
 }
 
 card! {
-    Web;
+    Web takes [Deliver, Preview, Control];
     instances: "platform/<id>",
     asks: "Nobody; it tells the open event streams to look into the store again.",
     when_full: "`Deliver`: the part waits in the outbox. `Preview`: that text is not shown, the next one is.",
     lost: "Calls in flight, whose parts are sent again; readers merge them by id. Previews come back with the next piece of text.",
     stuck: "Chats stand still while `mindbot_outbox_sending` grows. Look at its state and last error in the actor list.",
-    takes: [Deliver, Preview, Control],
 }
 
 impl Actor for Web {

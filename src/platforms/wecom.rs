@@ -115,13 +115,12 @@ impl WeCom {
 }
 
 card! {
-    WeCom;
+    WeCom takes [Deliver, Control];
     instances: "platform/<id>",
     asks: "`GET /cgi-bin/gettoken`, `POST /cgi-bin/message/send`.",
     when_full: "`Deliver`: the part waits in the outbox; other platforms go on.",
     lost: "The access token, fetched again by the next call, and the calls in flight: a part whose request may have left is sent once more with `enable_duplicate_check`.",
     stuck: "`mindbot_queue_oldest_seconds` of the outbox grows for this platform. Look at the trace of the oldest message, then at the trusted IP list and `secret`.",
-    takes: [Deliver, Control],
 }
 
 impl Actor for WeCom {

@@ -35,13 +35,12 @@ pub struct Local {
 }
 
 card! {
-    Local;
+    Local takes [Complete, Control];
     instances: "provider/<id>",
     asks: "Nobody; it quotes the passages that come with the prompt.",
     when_full: "`Busy`: the manager asks the next candidate, then waits for room within the deadline of the turn.",
     lost: "Calls in flight; their turns ask again from the beginning.",
     stuck: "Questions to the documents stay unanswered. Look at its state, then at the knowledge stores.",
-    takes: [Complete, Control],
 }
 
 impl Actor for Local {

@@ -79,13 +79,12 @@ impl ProviderManager {
 }
 
 card! {
-    ProviderManager;
+    ProviderManager takes [Ask, GetHealth, Control];
     instances: "core/manager",
     asks: "`Complete`, through the port of each provider of the assistant, in order.",
     when_full: "`Ask`: the turn waits within its deadline, then goes back into line. `GetHealth`: `/readyz` leaves the providers out.",
     lost: "What is known of the health of the providers, learned again from the next calls, and the calls that pass through, which their turns repeat once.",
     stuck: "No turn ends although the providers answer. Look at `mindbot_port_failures_total` of `Ask`.",
-    takes: [Ask, GetHealth, Control],
 }
 
 impl Actor for ProviderManager {

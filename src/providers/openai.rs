@@ -80,13 +80,12 @@ impl OpenAi {
 }
 
 card! {
-    OpenAi;
+    OpenAi takes [Complete, Control];
     instances: "provider/<id>",
     asks: "`POST /chat/completions`; text goes straight to the turn over the channel in the call.",
     when_full: "`Busy`: the manager asks the next candidate, then waits for room within the deadline of the turn.",
     lost: "Calls in flight; their turns ask again from the beginning.",
     stuck: "Turns run into `pipeline.turn_timeout`, `mindbot_port_in_flight` is at its capacity. Look at `idle_timeout` and at the state of the service.",
-    takes: [Complete, Control],
 }
 
 impl Actor for OpenAi {

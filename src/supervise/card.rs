@@ -60,7 +60,7 @@ fn without_paths(name: &str) -> String {
 
 /// Makes the `CARD` of an actor in its own file.
 macro_rules! card {
-    ($actor:ident; $($field:ident: $text:expr,)* takes: [$($message:ty),* $(,)?] $(,)?) => {
+    ($actor:ident takes [$($message:ty),*]; $($field:ident: $text:expr),* $(,)?) => {
         /// What people need to know about this actor.
         pub static CARD: $crate::supervise::Card = $crate::supervise::Card {
             actor: stringify!($actor),

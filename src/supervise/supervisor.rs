@@ -268,7 +268,6 @@ impl Supervisor {
             if let Some(child) = self.children.get(id) {
                 child.calls.abandon();
                 child.vitals.note_error(format!("its thread `{name}` was stuck"));
-                child.vitals.count_restart();
             }
             self.start_detached(id, ctx);
         }
@@ -316,13 +315,12 @@ impl Supervisor {
 }
 
 card! {
-    Supervisor;
+    Supervisor takes [Supervise, Remove, Restart, Inject, Control];
     instances: "root, supervisor/<family>",
     asks: "`Control`: a ping for each child every 2 s. Nothing leaves the process.",
     when_full: "Starting, stopping and restarting of children is refused as busy; what runs goes on.",
     lost: "Its children are started afresh with it, in the same order, from a list that outlives it.",
     stuck: "A child that ended stays down. The root replaces a supervisor that misses its pings; a plain thread ends the process when the control thread is stuck for 10 s.",
-    takes: [Supervise, Remove, Restart, Inject, Control],
 }
 
 impl Actor for Supervisor {

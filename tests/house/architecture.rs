@@ -130,9 +130,10 @@ fn imports_point_one_way() {
     assert_eq!(wrong_ways(&files), Vec::<String>::new());
     // Every exception is still needed, so the list cannot rot.
     for (from, to, why) in EXCEPTIONS {
-        let uses = files.iter().filter(|(name, _)| room_of(name) == *from).any(|(name, text)| {
-            named(&product(name, text)).iter().any(|there| there == to)
-        });
+        let uses = files
+            .iter()
+            .filter(|(name, _)| room_of(name) == *from)
+            .any(|(name, text)| named(&product(name, text)).iter().any(|there| there == to));
         assert!(uses, "nothing in `{from}` names `{to}` any more ({why}): take the exception out");
     }
 }
@@ -175,7 +176,6 @@ fn files_are_small_and_say_what_they_are() {
 #[test]
 fn there_is_no_third_folder_level() {
     let too_deep = files("src").into_iter().map(|(name, _)| name);
-    let too_deep: Vec<_> =
-        too_deep.filter(|name| name.matches('/').count() > 3 && !name.starts_with(DEEP)).collect();
+    let too_deep: Vec<_> = too_deep.filter(|name| name.matches('/').count() > 3 && !name.starts_with(DEEP)).collect();
     assert_eq!(too_deep, Vec::<String>::new());
 }

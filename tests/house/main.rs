@@ -15,9 +15,13 @@
 mod support;
 
 mod actix_facts;
+mod actors_md;
+mod architecture;
 mod commands;
 mod crash;
 mod drain;
+mod faults;
+mod faults_organic;
 mod ordering;
 mod outbox_actions;
 mod providers;
