@@ -1,6 +1,6 @@
 //! Who is in office: of all incarnations of the dispatcher, or of the pump, only the newest may act.
 //!
-//! A thread that was stuck wakes up with an old incarnation on it, which goes on for a moment before it is cut. What that
+//! A thread that was stuck wakes up in the middle of an old incarnation, which goes on until its next pause. What that
 //! one claimed nobody would finish, and what it counted would be missing from its successor's count.
 
 use arc_swap::ArcSwap;

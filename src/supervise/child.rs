@@ -46,14 +46,15 @@ pub fn launch<A: Actor<Context = Context<A>>>(
     leash: oneshot::Receiver<()>,
 ) -> oneshot::Receiver<Exit> {
     let (report, exit) = oneshot::channel();
-    thread.arbiter().spawn_fn(move || {
+    let (arbiter, given_up) = thread.current();
+    arbiter.spawn_fn(move || {
         actix_rt::spawn(async move {
-            let mut life = actix_rt::spawn(async move {
+            let mut life = actix_rt::spawn(given_up.or(async move {
                 let actor = build();
                 let ctx = Context::new();
                 publish(ctx.address());
                 ctx.into_future(actor).await;
-            });
+            }));
             let joined = tokio::select! {
                 joined = &mut life => joined,
                 _ = leash => { life.abort(); life.await }

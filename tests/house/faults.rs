@@ -229,7 +229,10 @@ async fn block(path: &str, supervisor: &str) {
     scene.is_served().await;
     let last = scene.actors.board().await;
     assert!(restarted(&after, &last).is_empty(), "waking up restarts nobody");
+    let sends = scene.siege.wecom.sent();
     let (verdict, gateway) = scene.verdict().await;
+    let doubled: Vec<_> = sends.iter().filter(|sent| verdict.duplicates.contains(&sent.text)).collect();
+    assert!(doubled.is_empty(), "{doubled:?}");
     assert_kept(&verdict);
     let log = gateway.log();
     let alerts: Vec<_> = log.lines().filter(|line| line.contains("\"alert\":true")).collect();
