@@ -15,5 +15,6 @@
 mod support;
 
 mod actix_facts;
+mod check;
 mod crash;
 mod start;
