@@ -176,6 +176,8 @@ async fn open_store(config: &Config, fatal: Fatal) -> anyhow::Result<(std::fs::F
         make_private_folder(folder)?;
     }
     let lock = lock_database(&path)?;
+    // SQLite gives its other files the permissions of this one.
+    drop(private_file(&path)?);
     let shown = path.display().to_string();
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, fatal)).await?;
     let store = opened.with_context(|| format!("the database {shown} could not be opened"))?;
@@ -189,12 +191,18 @@ fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {
     made.with_context(|| format!("the folder {} could not be made", path.display()))
 }
 
+/// Opens a file that only its owner can read, making it where it is missing.
+fn private_file(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path);
+    file.with_context(|| format!("the file {} could not be made", path.display()))
+}
+
 /// Takes the database for this process: two of them on one file would answer everything twice.
 fn lock_database(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(&name);
-    let file = file.with_context(|| format!("the lock file of {} could not be made", path.display()))?;
+    let file = private_file(std::path::Path::new(&name))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .with_context(|| format!("another process runs on {}: stop it, or set `storage.url`", path.display()))?;
     Ok(file)
