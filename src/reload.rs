@@ -206,10 +206,17 @@ impl Handler<Apply> for ConfigReloader {
                 Ok((loaded, report)) if report.problem.is_none() => (loaded, report),
                 Ok((_, report)) | Err(report) => return report,
             };
+            let before = wiring.source.load_full();
             if let Err(error) = write_whole(&source.path, &source.text) {
                 return Report { problem: Some(Obstacle::ReadOnly(error.to_string())), ..report };
             }
-            put_in_place(&wiring, source, loaded, report, &by).await
+            let report = put_in_place(&wiring, source, loaded, report, &by).await;
+            if !report.applied
+                && let Err(error) = write_whole(&before.path, &before.text)
+            {
+                tracing::error!(alert = true, %error, "the file holds a text that could not be applied");
+            }
+            report
         };
         Box::pin(applying.into_actor(self))
     }
@@ -235,6 +242,8 @@ async fn reload(wiring: &Wiring, by: &str) -> Report {
         }
     };
     match judge(wiring, &source) {
+        // Our own writing of the file comes back as a change of it.
+        Ok((_, report)) if report.plan.is_empty() && source.text == running.text => Report { applied: true, ..report },
         Ok((loaded, report)) if report.problem.is_none() => put_in_place(wiring, source, loaded, report, by).await,
         Ok((_, report)) => {
             let problem = report.problem.as_ref().map(ToString::to_string);

@@ -226,6 +226,17 @@ impl Store {
     }
 }
 
+/// Looks at a database without changing it, also beside a process that uses it. Blocks for as long as it reads.
+pub fn probe(path: &Path) -> Result<String, StoreError> {
+    if !path.exists() {
+        return Ok("there is no database yet; the first start makes it".into());
+    }
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    verify(&conn)?;
+    Ok("the database passes its check".into())
+}
+
 /// Opens a connection with the pragmas that every promise rests on.
 pub(crate) fn open_connection(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;

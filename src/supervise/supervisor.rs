@@ -231,6 +231,7 @@ impl Supervisor {
                 pulse.forgive();
                 continue;
             }
+            child.vitals.note_late(pulse.unanswered());
             match pulse.ping() {
                 Some(ping) => drop(ctx.spawn(actix::fut::wrap_future(ping))),
                 None => {

@@ -17,6 +17,7 @@ mod support;
 mod actix_facts;
 mod actors_md;
 mod architecture;
+mod check;
 mod commands;
 mod crash;
 mod drain;
