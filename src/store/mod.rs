@@ -219,6 +219,11 @@ impl Store {
         moved.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Writes to the file for real, so that a full or locked disk shows.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.write(|conn| Ok(conn.execute_batch(sql::PROBE)?)).await
+    }
+
     /// Writes a marker and waits for its flush: everything queued before is durable afterwards.
     pub async fn settle(&self) -> Result<(), StoreError> {
         self.write(|_| Ok(())).await

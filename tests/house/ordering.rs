@@ -15,7 +15,11 @@ fn model(longest_ms: u64) -> openai::Options {
 
 #[actix_rt::test]
 async fn queued_messages_are_answered_in_order_whatever_each_takes() {
-    let setup = Setup { pipeline: "rate_per_conversation = 0", model: Some(&model(200)), ..Setup::default() };
+    let setup = Setup {
+        pipeline: "rate_per_conversation = 0\nnotice_after = '10m'",
+        model: Some(&model(200)),
+        ..Setup::default()
+    };
     let office = Office::open(setup).await;
     let users: Vec<String> = (0..CONVERSATIONS).map(|number| format!("talker-{number}")).collect();
     // The first answer takes so long that everything else is in line by then.

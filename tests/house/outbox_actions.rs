@@ -92,7 +92,8 @@ async fn settled(office: &Office, user: &str) -> Value {
 /// Whether an operator was told: an alert in the log, and the list of dead letters.
 async fn operator_is_told(office: &Office, message: &Value) -> (bool, bool) {
     let id = message["id"].as_str().unwrap();
-    let is_alert = |line: &str| line.contains("a reply part is dead") && line.contains(&format!("\"message.id\":{id}"));
+    let is_alert =
+        |line: &str| line.contains("a reply part is dead") && line.contains(&format!("\"message.id\":{id},"));
     let letters = office.get("/api/v1/dead-letters?limit=200").await;
     let is_listed = letters["items"].as_array().unwrap().iter().any(|letter| letter["id"] == id);
     (office.gateway.log().lines().any(is_alert), is_listed)

@@ -128,11 +128,13 @@ impl Office {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// Posts to the admin API; `null` for an answer without a body.
     pub async fn post_json(&self, path: &str, body: &Value) -> Value {
         let request = self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body);
         let response = request.send().await.unwrap();
-        assert!(response.status().is_success(), "{path}: {}", response.status());
-        response.json().await.unwrap()
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
     }
 
     /// A member's messages, oldest first, each with its trace and replies.
