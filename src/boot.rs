@@ -169,8 +169,13 @@ async fn listen(
     Ok((address, handle))
 }
 
+/// The database file that `storage.url` names.
+pub fn database_of(config: &Config) -> PathBuf {
+    PathBuf::from(config.storage.url.trim_start_matches("sqlite://"))
+}
+
 async fn open_store(config: &Config, fatal: Fatal) -> anyhow::Result<(std::fs::File, Store)> {
-    let path = PathBuf::from(config.storage.url.trim_start_matches("sqlite://"));
+    let path = database_of(config);
     make_private_folder(&config.storage.data_dir)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         make_private_folder(folder)?;

@@ -14,6 +14,7 @@ use crate::config;
 use crate::domain::{Deadline, Disposition, Inbound, Mark, Source};
 use crate::supervise::{CallError, ChildSpec, Port};
 use actix::Message;
+use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -220,7 +221,12 @@ pub struct Kind {
     pub dialect: fn(&config::Platform) -> Dialect,
     /// Describes the adapter as a supervised child that fills `ports`.
     pub spec: fn(&Wiring, &Arc<config::Platform>, &Ports) -> ChildSpec,
+    /// Asks the platform whether the credentials work; `None` for a kind that reaches nothing outside.
+    pub probe: Option<fn(&Arc<config::Platform>) -> Probe>,
 }
+
+/// What a probe found, or what is wrong, in words for an operator.
+pub type Probe = LocalBoxFuture<'static, Result<String, String>>;
 
 /// What adapters may reach.
 #[derive(Clone, Default)]

@@ -24,6 +24,7 @@ pub static KIND: Kind = Kind {
     ingress: |_, _| None,
     dialect: |_| Dialect::Markdown,
     spec,
+    probe: None,
 };
 
 fn spec(wiring: &Wiring, section: &Arc<config::Platform>, ports: &Ports) -> ChildSpec {

@@ -7,8 +7,8 @@ use super::wecom_api::Api;
 use super::wecom_crypto::{Envelope, Stamp, echo, encrypted_element};
 use super::wecom_inbound::{Origin, decode};
 use super::{
-    Call, Deliver, Delivered, Dialect, Ingress, Kind, Limits, Opened, PlatformError, Ports, Rejection, UnknownRule,
-    Wiring,
+    Call, Deliver, Delivered, Dialect, Ingress, Kind, Limits, Opened, PlatformError, Ports, Probe, Rejection,
+    UnknownRule, Wiring,
 };
 use crate::config::{self, ReplyFormat};
 use crate::domain::InstanceId;
@@ -33,11 +33,17 @@ pub static KIND: Kind = Kind {
         ReplyFormat::Markdown => Dialect::WeCom,
     },
     spec,
+    probe: Some(probe),
 };
 
 fn spec(_: &Wiring, section: &Arc<config::Platform>, ports: &Ports) -> ChildSpec {
     let (id, section) = (InstanceId::platform(&section.id), section.clone());
     ChildSpec::of(id, move || WeCom::new(section.clone())).fills(&ports.deliver).build()
+}
+
+fn probe(section: &Arc<config::Platform>) -> Probe {
+    let section = section.clone();
+    Box::pin(async move { Api::new(section)?.probe().await })
 }
 
 fn check(section: &config::Platform) -> Vec<(&'static str, String)> {

@@ -70,6 +70,12 @@ impl Api {
         Ok(Self { section, client, token_url, send_url, tokens: TokenCache::new() })
     }
 
+    /// Fetches a token, which shows that address, organisation and secret are right.
+    pub async fn probe(&self) -> Result<String, String> {
+        let issued = self.fetch_token().await.map_err(|error| error.to_string())?;
+        Ok(format!("an access token was issued for {} s", issued.life.as_secs()))
+    }
+
     /// Sends one part, with a fresh token and once more when the token is refused.
     pub async fn deliver(&self, call: &Deliver) -> Result<Delivered, PlatformError> {
         let part = &call.part;

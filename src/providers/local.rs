@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-pub static KIND: Kind = Kind { name: "local", check: |_| Vec::new(), credential: |_| None, spec };
+pub static KIND: Kind = Kind { name: "local", check: |_| Vec::new(), credential: |_| None, spec, probe: None };
 
 /// Passages quoted in one answer, at most.
 const QUOTED: usize = 3;

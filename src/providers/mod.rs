@@ -16,6 +16,7 @@ use crate::domain::{Deadline, Disposition, Usage};
 use crate::knowledge::Passage;
 use crate::supervise::{CallError, ChildSpec, Port};
 use actix::Message;
+use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -138,7 +139,12 @@ pub struct Kind {
     pub credential: fn(&config::Provider) -> Option<&config::Secret>,
     /// Describes the provider as a supervised child that fills `complete`.
     pub spec: fn(&Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec,
+    /// Asks the service whether the credentials work; `None` for a kind that reaches nothing outside.
+    pub probe: Option<fn(&Arc<config::Provider>) -> Probe>,
 }
+
+/// What a probe found, or what is wrong, in words for an operator.
+pub type Probe = LocalBoxFuture<'static, Result<String, String>>;
 
 /// Every kind that a `[[providers]]` section can name.
 pub static KINDS: &[&Kind] = &[&openai::KIND, &local::KIND];

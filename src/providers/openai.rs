@@ -4,7 +4,7 @@
 
 use super::openai_wire::{Complaint, Reply, request, retry_after};
 use super::sse::Scanner;
-use super::{Complete, Delta, Kind, Prompt, ProviderError};
+use super::{Complete, Delta, Kind, Probe, Prompt, ProviderError};
 use crate::config::{self, Secret};
 use crate::domain::{InstanceId, Usage};
 use crate::egress;
@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-pub static KIND: Kind = Kind { name: "openai", check, credential: |section| Some(&section.api_key), spec };
+pub static KIND: Kind =
+    Kind { name: "openai", check, credential: |section| Some(&section.api_key), spec, probe: Some(probe) };
 
 const BASE_URL: &str = "https://api.openai.com/v1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +31,7 @@ const MAX_ERROR: usize = 64 * 1024;
 const MAX_WHOLE: usize = 4 * 1024 * 1024;
 /// How long the end of a finished body is waited for, so that its connection can be used again.
 const TAIL_WAIT: Duration = Duration::from_millis(20);
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
 fn check(section: &config::Provider) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
@@ -60,6 +62,11 @@ fn bearer(key: &Secret) -> Option<HeaderValue> {
 fn spec(section: &Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec {
     let section = section.clone();
     ChildSpec::of(InstanceId::provider(&section.id), move || OpenAi::new(&section)).fills(complete).build()
+}
+
+fn probe(section: &Arc<config::Provider>) -> Probe {
+    let section = section.clone();
+    Box::pin(async move { Service::new(&section)?.probe().await })
 }
 
 /// One OpenAI-compatible service.
@@ -118,6 +125,22 @@ struct Service {
 }
 
 impl Service {
+    /// Lists the models, which costs nothing and needs a key that works.
+    async fn probe(&self) -> Result<String, String> {
+        let url = self.url.replace("/chat/completions", "/models");
+        let asked = self.client.get(&url).headers(self.headers.clone()).timeout(PROBE_WITHIN).send().await;
+        let status = asked.map_err(|error| format!("cannot be reached: {}", error.without_url()))?.status();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!("`api_key` is refused (HTTP {status})")),
+            // Not every compatible server lists its models.
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                Ok("answers, but does not list its models".into())
+            }
+            _ if status.is_success() => Ok("answers, and takes the key".into()),
+            _ => Err(format!("answers with HTTP {status}; check `base_url`")),
+        }
+    }
+
     fn new(section: &config::Provider) -> Result<Self, String> {
         let base = section.base_url.as_ref().map_or(BASE_URL, url::Url::as_str).trim_end_matches('/');
         let authorization = bearer(&section.api_key).ok_or("`api_key` cannot be sent in a header")?;
@@ -337,7 +360,6 @@ mod tests {
             base_url: Some(upstream.base_url().parse().unwrap()),
             api_key: Secret::new("sk-canary-77"),
             models: vec!["gpt-4o-mini".into()],
-            idle_timeout: Some(Duration::from_millis(400)),
             ..config::Provider::default()
         }
     }
@@ -437,9 +459,12 @@ mod tests {
         ];
         let upstream = stand_in(Vec::new());
         let section = section(&upstream);
+        let impatient = config::Provider { idle_timeout: Some(Duration::from_secs(1)), ..section.clone() };
         for (case, fault, expected_text, is_expected) in table {
+            let falls_silent = matches!(fault, Fault::Hang | Fault::Stall { .. });
+            let section = if falls_silent { &impatient } else { &section };
             upstream.set_script(vec![Rule::always(fault)]);
-            let (outcome, text) = ask(&section, "echo:answer").await;
+            let (outcome, text) = ask(section, "echo:answer").await;
             let error = outcome.expect_err(case);
             assert!(is_expected(&error, after(&error)), "{case}: {error:?}");
             assert_eq!(text, expected_text, "{case}");
@@ -465,7 +490,7 @@ mod tests {
     async fn a_closed_receiver_closes_the_upstream_socket() {
         for (case, fault) in [("before the first byte", Fault::Hang), ("in the middle", Fault::Stall { after: 1 })] {
             let upstream = stand_in(vec![Rule::always(fault)]);
-            let provider = OpenAi::new(&config::Provider { idle_timeout: None, ..section(&upstream) }).start();
+            let provider = OpenAi::new(&section(&upstream)).start();
             let (call, incoming) = call("echo:never", Duration::from_secs(60));
             let asked = actix_rt::spawn(provider.send(call));
             until(|| upstream.counters.open.load(Ordering::Relaxed) == 1).await;
@@ -479,10 +504,9 @@ mod tests {
     #[actix_rt::test]
     async fn the_deadline_ends_a_call() {
         let upstream = stand_in(vec![Rule::always(Fault::Hang)]);
-        let provider = OpenAi::new(&config::Provider { idle_timeout: None, ..section(&upstream) }).start();
+        let provider = OpenAi::new(&section(&upstream)).start();
         let (call, _incoming) = call("echo:never", Duration::from_millis(50));
         assert!(matches!(provider.send(call).await.unwrap(), Err(ProviderError::TimedOut(_))));
-        until(|| upstream.counters.cancelled.load(Ordering::Relaxed) == 1).await;
     }
 
     #[cfg(feature = "chaos-tests")]

@@ -31,8 +31,9 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
     };
     let refused = eventually("webhooks are refused", refused).await;
     assert!(refused.headers().contains_key("retry-after"));
-    let mut last = None;
+    let (mut last, mut position) = (None, None);
     while let Some(event) = events.next().await {
+        position = event.id.clone().or(position);
         last = Some(event);
     }
     let last = last.unwrap();
@@ -45,7 +46,11 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
         gateway.kill().start()
     });
     let chat = Chat::of(&office.gateway);
-    let (text, data) = chat.answer_to("c", &message).await;
+    // A reader that comes back with its position is shown the rest, and nothing twice.
+    let mut events = chat.follow("c", position.as_deref()).await;
+    let answer = events.find(|event| event.name == "message").await;
+    assert_eq!(answer.data["reply_to"], message.as_str());
+    let (text, data) = (answer.data["text"].as_str().unwrap(), &answer.data);
     assert!(text.starts_with("word1 ") && text.trim_end().ends_with("word50"), "{text}");
     assert_eq!(data["mark"], serde_json::Value::Null);
     let message = office.get(&format!("/api/v1/messages/{message}")).await;

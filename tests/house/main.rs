@@ -15,6 +15,7 @@
 mod support;
 
 mod actix_facts;
+mod check;
 mod commands;
 mod crash;
 mod drain;
