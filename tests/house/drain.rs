@@ -1,6 +1,6 @@
 //! Stopping is safe: what is being answered goes on in the next process, and nobody waits longer than promised.
 
-use crate::support::chat::Chat;
+use crate::support::chat::{Chat, Event};
 use crate::support::eventually;
 use crate::support::gateway::Gateway;
 use crate::support::office::{Office, Setup};
@@ -19,7 +19,11 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
     let chat = Chat::of(&office.gateway);
     let mut events = chat.follow("c", None).await;
     let message = chat.say("c", "slow:50").await;
-    events.find(|event| event.name == "delta").await;
+    let (mut last, mut position) = (None, None);
+    while last.as_ref().is_none_or(|event: &Event| event.name != "delta") {
+        last = events.next().await;
+        position = last.as_ref().and_then(|event| event.id.clone()).or(position);
+    }
     office.gateway.signal("TERM");
     let began = Instant::now();
     // While it drains, nothing new is taken, and the platform is asked to come back.
@@ -31,7 +35,6 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
     };
     let refused = eventually("webhooks are refused", refused).await;
     assert!(refused.headers().contains_key("retry-after"));
-    let (mut last, mut position) = (None, None);
     while let Some(event) = events.next().await {
         position = event.id.clone().or(position);
         last = Some(event);

@@ -62,6 +62,20 @@ impl Office {
         Self { gateway: restart(gateway), wecom, model, client }
     }
 
+    /// Takes WeCom away, as an outage does. Answers the port on which it has to come back.
+    pub async fn lose_platform(&mut self) -> u16 {
+        let nobody = wecom::start(wecom::Options::default()).await.unwrap();
+        let lost = std::mem::replace(&mut self.wecom, nobody);
+        let port = lost.base().rsplit(':').next().unwrap().parse().unwrap();
+        lost.stop().await;
+        port
+    }
+
+    /// Brings WeCom back, with nothing remembered.
+    pub async fn regain_platform(&mut self, port: u16) {
+        self.wecom = wecom::start(wecom::Options { port, ..wecom::Options::default() }).await.unwrap();
+    }
+
     pub fn hook(&self) -> String {
         self.gateway.url("/hooks/wecom")
     }
