@@ -21,7 +21,7 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
     let message = chat.say("c", "slow:50").await;
     let (mut last, mut position) = (None, None);
     while last.as_ref().is_none_or(|event: &Event| event.name != "delta") {
-        last = events.next().await;
+        last = Some(events.next().await.unwrap());
         position = last.as_ref().and_then(|event| event.id.clone()).or(position);
     }
     office.gateway.signal("TERM");
