@@ -292,10 +292,10 @@ fn settlement_of(
         Err(PlatformError::Later { after, reason }) => {
             Settlement::Later { wait_ms: wait_ms(after), counts: true, reason }
         }
-        Err(PlatformError::RateLimited { reason, .. }) if too_old => {
+        Err(PlatformError::Away { reason, .. } | PlatformError::RateLimited { reason, .. }) if too_old => {
             Settlement::Dead { reason: format!("`pipeline.give_up_after` has passed: {reason}") }
         }
-        Err(PlatformError::RateLimited { after, reason }) => {
+        Err(PlatformError::Away { after, reason } | PlatformError::RateLimited { after, reason }) => {
             Settlement::Later { wait_ms: wait_ms(after), counts: false, reason }
         }
         Err(PlatformError::Rejected(reason)) => Settlement::Dead { reason },

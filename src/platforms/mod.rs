@@ -183,10 +183,14 @@ pub enum PreviewState {
 /// Why a part was not delivered, named for what the pump does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformError {
-    /// The platform asked for patience, or is briefly unwell: again later. Nothing was delivered.
+    /// The platform is busy, or refused for reasons that may pass: again later, a few times. Nothing was delivered.
     #[error("{reason}")]
     Later { after: Duration, reason: String },
-    /// The same, and every other part to this platform waits as well.
+    /// The platform cannot be reached, or is down: again later, for as long as `pipeline.give_up_after` allows. Nothing
+    /// was delivered.
+    #[error("{reason}")]
+    Away { after: Duration, reason: String },
+    /// The platform asked for patience: again later, and every other part to it waits as well. Nothing was delivered.
     #[error("{reason}")]
     RateLimited { after: Duration, reason: String },
     /// This part can never be delivered (recipient gone, content refused).
@@ -209,7 +213,9 @@ pub enum PlatformError {
 impl PlatformError {
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Later { after, .. } | Self::RateLimited { after, .. } => Disposition::RetryAfter(*after),
+            Self::Later { after, .. } | Self::Away { after, .. } | Self::RateLimited { after, .. } => {
+                Disposition::RetryAfter(*after)
+            }
             Self::Rejected(_) | Self::TooLong(_) => Disposition::GiveUp,
             Self::Misconfigured(_) => Disposition::Report,
             Self::Unknown(_) => Disposition::GiveUp,

@@ -299,6 +299,7 @@ mod tests {
         match result {
             Ok(delivered) => ("delivered", delivered.calls.into()),
             Err(PlatformError::Later { after, .. }) => ("later", after.as_secs()),
+            Err(PlatformError::Away { after, .. }) => ("away", after.as_secs()),
             Err(PlatformError::RateLimited { after, .. }) => ("limited", after.as_secs()),
             Err(PlatformError::Rejected(_)) => ("rejected", 0),
             Err(PlatformError::TooLong(_)) => ("too long", 0),
@@ -342,13 +343,13 @@ mod tests {
             ("wrong secret", json!({ "errcode": 40001 }), ("misconfigured", 0)),
             ("untrusted address", json!({ "errcode": 60020 }), ("misconfigured", 0)),
             ("busy", json!({ "errcode": -1 }), ("later", 2)),
-            ("broken", json!({ "http": 500 }), ("later", 2)),
-            ("patience", json!({ "http": 503, "retry_after": "9" }), ("later", 9)),
+            ("broken", json!({ "http": 500 }), ("away", 2)),
+            ("patience", json!({ "http": 503, "retry_after": "9" }), ("away", 9)),
             ("limited", json!({ "http": 429, "retry_after": "8" }), ("limited", 8)),
             ("wrong base", json!({ "http": 404 }), ("misconfigured", 0)),
-            ("garbage", json!({ "fault": "garbage" }), ("later", 2)),
-            ("cut", json!({ "fault": "cut" }), ("later", 2)),
-            ("endless", json!({ "fault": "endless" }), ("later", 2)),
+            ("garbage", json!({ "fault": "garbage" }), ("away", 2)),
+            ("cut", json!({ "fault": "cut" }), ("away", 2)),
+            ("endless", json!({ "fault": "endless" }), ("away", 2)),
         ];
         for (case, answer, expected) in table {
             let (wecom, stand_in) = adapter(json!([{ "on": "gettoken", "answer": answer }])).await;
@@ -415,12 +416,12 @@ mod tests {
             ("endless", json!({ "fault": "endless" }), ("unknown", 0)),
             ("lost in a gateway", json!({ "http": 502 }), ("unknown", 0)),
             ("too late", json!({ "delay_ms": 60_000 }), ("unknown", 0)),
-            ("overloaded", json!({ "http": 503 }), ("later", 1)),
-            ("overloaded for long", json!({ "http": 503, "retry_after": "7" }), ("later", 7)),
+            ("overloaded", json!({ "http": 503 }), ("away", 1)),
+            ("overloaded for long", json!({ "http": 503, "retry_after": "7" }), ("away", 7)),
             (
                 "overloaded since the past",
                 json!({ "http": 503, "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT" }),
-                ("later", 0),
+                ("away", 0),
             ),
             ("limited", json!({ "http": 429, "retry_after": "5" }), ("limited", 5)),
             ("wrong base", json!({ "http": 404 }), ("misconfigured", 0)),
@@ -445,7 +446,7 @@ mod tests {
         let wecom = WeCom::new(Arc::new(config::Platform { api_base: Some(base), ..section() })).start();
         let call = deliver("zhangsan", "hi");
         let result = wecom.send(call.clone()).await.unwrap();
-        assert_eq!(outcome(&result), ("later", 2));
+        assert_eq!(outcome(&result), ("away", 2));
         assert!(!call.begun.is_raised());
         assert!(!format!("{result:?}").contains(SECRET), "{result:?}");
     }

@@ -78,6 +78,8 @@ impl OpenAi {
     /// Makes the client, on the thread that will use it. What is wrong with the section or the system's certificates
     /// is every call's [`ProviderError::Misconfigured`].
     pub fn new(section: &config::Provider) -> Self {
+        #[cfg(feature = "chaos-tests")]
+        section.models.iter().for_each(|model| crate::sabotage::trip(model));
         let service = Service::new(section).map(Rc::new);
         if let Err(problem) = &service {
             tracing::error!(provider.id = section.id, problem, "the provider cannot be asked");

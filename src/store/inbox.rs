@@ -52,8 +52,8 @@ pub struct Accepted {
     pub has_reply: bool,
 }
 
-/// Stores one event. A repeat is a success that adds nothing. `too_many` answers a conversation with 1,000 rows waiting.
-pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, too_many: &str) -> Result<Accepted, StoreError> {
+/// Stores one event. A repeat is a success that adds nothing. `crowded` answers a conversation with 1,000 rows waiting.
+pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, crowded: &str) -> Result<Accepted, StoreError> {
     let inbound = &arrival.inbound;
     let external_id = bounded_id(&inbound.external_id);
     let conversation = inbound.conversation.as_str();
@@ -65,7 +65,7 @@ pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, too_many: &str) ->
     let queue = queue_of(conversation, lane);
     if lane == Lane::Normal && matches!(verdict, Verdict::Queue { .. }) && is_crowded(conn, &queue)? {
         let reason = format!("{CROWD} messages of this conversation are waiting");
-        verdict = Verdict::Refuse { reason, reply: too_many.into() };
+        verdict = Verdict::Refuse { reason, reply: crowded.into() };
     }
     let (state, reason, not_before) = match &verdict {
         Verdict::Queue { window_ms, .. } => ("ready", None, if *window_ms > 0 { now + window_ms } else { 0 }),

@@ -22,6 +22,7 @@ mod writer;
 pub use clock::RunClock;
 
 use crate::supervise::Fatal;
+use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub enum StoreError {
     /// The queue in front of the writer is full: try again in a moment.
     #[error("the store is busy")]
     Busy,
-    /// No disk left, or less than `storage.min_free`: nothing was written.
+    /// The disk takes no more, or the quota is used up: nothing was written.
     #[error("the disk is full")]
     Full,
     /// Another process holds the database.
@@ -73,6 +74,8 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            // SQLite knows one way of a full disk. A used-up quota is a write that failed; it was undone as well.
+            Some(_) if error.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_IOERR_WRITE) => Self::Full,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             _ if error == rusqlite::Error::QueryReturnedNoRows => Self::Missing,
@@ -218,6 +221,11 @@ impl Store {
             Ok(open_connection(&path)?.query_row(sql::CHECKPOINT_TRUNCATE, [], |_| Ok(()))?)
         });
         moved.await.map_err(|_| StoreError::Closed)?
+    }
+
+    /// Writes to the file for real, so that a full or locked disk shows.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.write(|conn| Ok(conn.execute_batch(sql::PROBE)?)).await
     }
 
     /// Writes a marker and waits for its flush: everything queued before is durable afterwards.

@@ -23,8 +23,8 @@ async fn stop_closes_the_upstream_keeps_what_was_said_and_the_next_message_is_an
     let slow = chat.say("c", "slow:200").await;
     let behind = chat.say("c", "echo:behind").await;
     events.find(|event| event.name == "delta" && event.data["text"].as_str().unwrap().contains("word2")).await;
-    let asked_to_stop = std::time::SystemTime::now();
     chat.say("c", "/stop").await;
+    let asked_to_stop = std::time::SystemTime::now();
     let counters = &office.model.counters;
     let cancelled = || async { counters.cancellations().pop() };
     let cancelled = eventually("the upstream call is cancelled", cancelled).await;

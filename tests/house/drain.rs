@@ -1,15 +1,15 @@
 //! Stopping is safe: what is being answered goes on in the next process, and nobody waits longer than promised.
 
-use crate::support::chat::Chat;
+use crate::support::chat::{Chat, Event};
 use crate::support::eventually;
 use crate::support::gateway::Gateway;
 use crate::support::office::{Office, Setup};
 use std::time::{Duration, Instant};
 
-/// State, strikes and attempts of the only message, straight from the disk.
+/// State, strikes and attempts of the web chat's only message, straight from the disk.
 fn row(gateway: &std::path::Path) -> (String, i64, i64) {
     let connection = rusqlite::Connection::open(gateway.join("data/mindbot.db")).unwrap();
-    let question = "SELECT state, strikes, attempt FROM inbox";
+    let question = "SELECT state, strikes, attempt FROM inbox WHERE platform = 'web'";
     connection.query_row(question, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap()
 }
 
@@ -19,16 +19,24 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
     let chat = Chat::of(&office.gateway);
     let mut events = chat.follow("c", None).await;
     let message = chat.say("c", "slow:50").await;
-    events.find(|event| event.name == "delta").await;
+    let (mut last, mut position) = (None, None);
+    while last.as_ref().is_none_or(|event: &Event| event.name != "delta") {
+        last = Some(events.next().await.unwrap());
+        position = last.as_ref().and_then(|event| event.id.clone()).or(position);
+    }
     office.gateway.signal("TERM");
     let began = Instant::now();
     // While it drains, nothing new is taken, and the platform is asked to come back.
-    let refused = eventually("webhooks are refused", || async {
-        Some(office.post("late", "echo:late").await).filter(|response| response.status() == 503)
-    });
-    assert!(refused.await.headers().contains_key("retry-after"));
-    let mut last = None;
+    let taken = std::cell::Cell::new(0);
+    let refused = || async {
+        let response = office.post("late", "echo:late").await;
+        taken.set(taken.get() + usize::from(response.status() == 200));
+        Some(response).filter(|response| response.status() == 503)
+    };
+    let refused = eventually("webhooks are refused", refused).await;
+    assert!(refused.headers().contains_key("retry-after"));
     while let Some(event) = events.next().await {
+        position = event.id.clone().or(position);
         last = Some(event);
     }
     let last = last.unwrap();
@@ -41,12 +49,16 @@ async fn a_turn_longer_than_the_drain_is_given_back_and_the_next_process_answers
         gateway.kill().start()
     });
     let chat = Chat::of(&office.gateway);
-    let (text, data) = chat.answer_to("c", &message).await;
+    // A reader that comes back with its position is shown the rest, and nothing twice.
+    let mut events = chat.follow("c", position.as_deref()).await;
+    let answer = events.find(|event| event.name == "message").await;
+    assert_eq!(answer.data["reply_to"], message.as_str());
+    let (text, data) = (answer.data["text"].as_str().unwrap(), &answer.data);
     assert!(text.starts_with("word1 ") && text.trim_end().ends_with("word50"), "{text}");
     assert_eq!(data["mark"], serde_json::Value::Null);
     let message = office.get(&format!("/api/v1/messages/{message}")).await;
     assert_eq!(message["replies"].as_array().unwrap().len(), 1, "once: {message}");
-    assert!(office.shown("late").is_empty(), "what was refused was not taken");
+    assert_eq!(office.shown("late").len(), taken.get(), "what was refused was not taken");
 }
 
 #[actix_rt::test]

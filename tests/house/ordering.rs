@@ -15,7 +15,11 @@ fn model(longest_ms: u64) -> openai::Options {
 
 #[actix_rt::test]
 async fn queued_messages_are_answered_in_order_whatever_each_takes() {
-    let setup = Setup { pipeline: "rate_per_conversation = 0", model: Some(&model(200)), ..Setup::default() };
+    let setup = Setup {
+        pipeline: "rate_per_conversation = 0\nnotice_after = '10m'",
+        model: Some(&model(200)),
+        ..Setup::default()
+    };
     let office = Office::open(setup).await;
     let users: Vec<String> = (0..CONVERSATIONS).map(|number| format!("talker-{number}")).collect();
     // The first answer takes so long that everything else is in line by then.
@@ -46,4 +50,16 @@ async fn a_rush_on_one_platform_does_not_stand_in_front_of_another() {
     let served = office.wecom.calls().shown;
     // 200 messages through 4 turns take fifteen seconds; in line behind them all it would have been the last.
     assert!(served < 100, "the calm platform waited behind {served} messages of the other");
+}
+
+#[actix_rt::test]
+async fn who_waits_for_a_free_turn_is_told_so_once_and_then_answered() {
+    let office = Office::open(Setup { pipeline: "turns = 1\nnotice_after = '500ms'", ..Setup::default() }).await;
+    office.write("busy", "slow:30").await;
+    office.message_after("busy", "claimed").await;
+    office.write("waiting", "echo:first").await;
+    office.write("waiting", "echo:second").await;
+    let shown = office.replies("waiting", 3).await;
+    assert_eq!(shown, ["It is busy right now; your message is in line.", "first", "second"]);
+    assert_eq!(office.replies("busy", 1).await.len(), 1);
 }

@@ -44,10 +44,10 @@ async fn a_provider_that_stumbles_is_asked_again_and_the_person_sees_a_whole_ans
     let upstream = openai::start(openai::Options::default()).unwrap();
     // Each fault happens once; the words are those of the trace.
     let table = [
-        ("hang", Fault::Hang, "no byte for 1 s"),
-        ("stall", Fault::Stall { after: 0 }, "no byte for 1 s"),
+        ("hang", Fault::Hang, "no byte for 2 s"),
+        ("stall", Fault::Stall { after: 0 }, "no byte for 2 s"),
         ("cut", Fault::Cut { after: 0 }, ""),
-        ("garbage", Fault::Garbage, "JSON"),
+        ("garbage", Fault::Garbage, "not a chat completion"),
         ("busy", status(429, Some("1")), "the script says so"),
         ("broken", status(500, None), "the script says so"),
         ("giant", Fault::GiantLine { bytes: 400_000 }, "more than"),
@@ -56,7 +56,7 @@ async fn a_provider_that_stumbles_is_asked_again_and_the_person_sees_a_whole_ans
         ("slow", Fault::SlowBytes { every_ms: 1 }, "answered"),
     ];
     upstream.set_script(table.iter().map(|(word, fault, _)| rule(word, Some(1), fault.clone())).collect());
-    let patience = "idle_timeout = '1s'";
+    let patience = "idle_timeout = '2s'";
     let rest: String = table.iter().map(|(word, ..)| branch(word, &upstream.base_url(), patience)).collect();
     let office = Office::open(Setup { rest: &rest, ..Setup::default() }).await;
     for (word, ..) in &table {
@@ -104,7 +104,7 @@ async fn a_second_provider_takes_over_and_the_person_sees_one_whole_answer() {
     sick.set_script(table.iter().map(|(word, fault)| rule(word, None, fault.clone())).collect());
     let rest: String = table
         .iter()
-        .map(|(word, _)| provider(word, &sick.base_url(), "idle_timeout = '1s'") + &assistant(word, &[word, "model"]))
+        .map(|(word, _)| provider(word, &sick.base_url(), "idle_timeout = '2s'") + &assistant(word, &[word, "model"]))
         .collect();
     let office = Office::open(Setup { rest: &rest, ..Setup::default() }).await;
     for (word, _) in &table {
@@ -183,6 +183,8 @@ async fn what_nobody_could_answer_gets_the_failure_reply_becomes_a_dead_letter_a
     assert_eq!(office.ask("healthy", "echo:well").await, "well", "the rest goes on");
 
     upstream.set_script(Vec::new());
+    // The next message finds out that the provider is well again.
+    office.ask("prober", "echo:failing").await;
     let id = office.message("failing").await["id"].as_str().unwrap().to_owned();
     office.post_json(&format!("/api/v1/dead-letters/{id}/redrive"), &Value::Null).await;
     let last =

@@ -106,6 +106,22 @@ async fn what_is_wrong_or_belongs_to_the_process_is_refused_whole() {
 }
 
 #[actix_rt::test]
+async fn a_component_that_cannot_be_made_leaves_the_old_configuration_running() {
+    let office = Office::open(Setup::default()).await;
+    let good = text(&office);
+    let longer = good.replace("[pipeline]", "[pipeline]\nmax_input_chars = 10");
+    write(&office, &longer.replace("models = ['stand-in']", "models = ['<<mindbot-panic>>']"));
+    logged(&office, "provider/model could not be started").await;
+    logged(&office, "the new configuration was not applied; the old one runs on").await;
+    assert_eq!(office.ask("a", "echo:the old one runs on").await, "the old one runs on");
+    assert_eq!(office.model.prompts().pop().unwrap()["model"], "stand-in");
+    write(&office, &longer.replace("models = ['stand-in']", "models = ['fresh']"));
+    logged(&office, "applied a new configuration").await;
+    assert_eq!(office.ask("a", "echo:new").await, "new");
+    assert_eq!(office.model.prompts().pop().unwrap()["model"], "fresh");
+}
+
+#[actix_rt::test]
 async fn a_hangup_reads_rotated_secrets_that_lie_elsewhere() {
     let keys = tempfile::tempdir().unwrap();
     let file = keys.path().join("rotated.key");

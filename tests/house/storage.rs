@@ -8,6 +8,8 @@ use serde_json::json;
 use std::path::Path;
 use std::process::Command;
 
+/// Bytes: above the index of the database's log, below everything that is written to.
+const LIMIT: u64 = 40 * 1024;
 const DAY_MS: i64 = 24 * 3600 * 1000;
 
 fn database(folder: &Path) -> Connection {
@@ -53,19 +55,30 @@ async fn a_disk_that_fills_up_refuses_loses_nothing_and_recovers_by_itself() {
     let office = Office::open(Setup::default()).await;
     let office = office.restarted(|gateway| gateway.stop().1.ignoring("XFSZ").start());
     assert_eq!(office.ask("before", "echo:fine").await, "fine");
+    let waiting: Vec<String> = (0..5).map(|number| format!("waiting-{number}")).collect();
+    for user in &waiting {
+        office.write(user, "slow:10").await;
+    }
+    // Neither the database nor its log may grow: the answers that are under way cannot be stored either.
     let log = office.gateway.path().join("data/mindbot.db-wal");
-    // Room for a few more writes, and no more.
-    limit_files(&office.gateway, &(std::fs::metadata(log).unwrap().len() + 100_000).to_string());
+    let has_grown = || async { (std::fs::metadata(&log).unwrap().len() > LIMIT).then_some(()) };
+    eventually("the log is longer than the limit", has_grown).await;
+    limit_files(&office.gateway, &LIMIT.to_string());
     let (refusal, taken) = write_until_refused(&office, "full").await;
     check_refusal(refusal).await;
     let (status, readiness) = office.look("/readyz").await;
     assert!(status == 503 && readiness.contains("store"), "{readiness}");
+    let could_not = || async { office.gateway.log().contains("could not be stored").then_some(()) };
+    eventually("an answer finds the disk full", could_not).await;
     limit_files(&office.gateway, "unlimited");
-    answered_once(&office, &taken).await;
     let back = || async { (office.look("/readyz").await.0 == 200).then_some(()) };
     eventually("the gateway is ready again", back).await;
     assert_eq!(office.ask("after", "echo:fine again").await, "fine again");
     answered_once(&office, &taken).await;
+    for user in &waiting {
+        let shown = office.replies(user, 1).await;
+        assert!(shown.len() == 1 && shown[0].contains("word10"), "{user}: {shown:?}");
+    }
 }
 
 #[actix_rt::test]
@@ -129,6 +142,7 @@ async fn old_texts_and_traces_go_ids_stay_longer_and_nothing_open_is_touched() {
     assert_eq!(sizes("young"), [1, 1, 1, 1]);
     assert_eq!(sizes("ancient"), [0, 0, 0, 0]);
     assert_eq!(sizes("open"), [1, 1, 1, 1], "a reply is open");
+    assert_eq!(count("SELECT count(*) FROM trace WHERE message NOT IN (SELECT id FROM inbox)"), 0);
     assert_eq!(count("SELECT count(*) FROM history WHERE answer = 'old'"), 0);
     // The id still keeps a replay from being answered.
     assert_eq!(office.deliver(replayed.seal(now()).unwrap()).await.status(), 200);

@@ -70,12 +70,12 @@ async fn a_forged_stale_or_broken_call_reaches_nobody_and_the_next_message_is_an
         ("a block missing", 403, seal_text(&ciphertext[..ciphertext.len() / 2 / 64 * 64], now())),
         ("no base64", 403, seal_text("!!!", now())),
         ("no signature at all", 400, (String::new(), body.clone())),
-        ("a bomb inside", 400, seal(&bomb, now())),
-        ("an external entity inside", 400, seal(&external, now())),
+        ("a bomb inside", 200, seal(&bomb, now())),
+        ("an external entity inside", 200, seal(&external, now())),
         ("a bomb outside", 400, (query.clone(), bomb.clone())),
         ("an external entity outside", 400, (query.clone(), external.clone())),
-        ("no XML inside", 400, seal("hello", now())),
-        ("from nobody", 400, seal(&text_xml("", "9", "echo:nobody"), now())),
+        ("no XML inside", 200, seal("hello", now())),
+        ("from nobody", 200, seal(&text_xml("", "9", "echo:nobody"), now())),
         ("no XML outside", 400, (query.clone(), "hello".into())),
         ("nothing", 400, (query.clone(), String::new())),
     ];
@@ -84,10 +84,13 @@ async fn a_forged_stale_or_broken_call_reaches_nobody_and_the_next_message_is_an
         assert_eq!(response.status(), status, "{case}");
         let body = response.text().await.unwrap();
         match status {
-            403 => assert_eq!(body, "", "{case}"),
+            200 | 403 => assert_eq!(body, "", "{case}"),
             _ => assert!(serde_json::from_str::<Value>(&body).unwrap()["detail"].is_string(), "{case}"),
         }
     }
+    // What is genuine and unreadable would be the same when it came again: it is acknowledged, and an operator is told.
+    let log = office.gateway.log();
+    assert_eq!(log.matches("acknowledged a genuine callback that is unreadable").count(), 4, "{log}");
     let unknown = crate::support::chat::client().post(office.gateway.url("/hooks/nobody")).body(body).send().await;
     assert_eq!(unknown.unwrap().status(), 404);
 
@@ -118,7 +121,7 @@ async fn a_replay_is_acknowledged_and_answered_once_also_after_a_restart() {
 #[actix_rt::test]
 async fn odd_texts_are_answered_truthfully() {
     let office = Office::open(Setup::default()).await;
-    let odd = "👩‍👩‍👧‍👦 שלום مرحبا \u{202e}reversed\u{202c} <b>&amp;</b>";
+    let odd = "👩‍👩‍👧‍👦 שלום مرحبا \u{202e}reversed\u{202c} a < b & c";
     assert_eq!(office.ask("emoji", &format!("echo:{odd}")).await, odd);
     assert!(office.ask("empty", "").await.contains(UNSUPPORTED_EN));
     assert!(office.ask("blank", " \n\t ").await.contains(UNSUPPORTED_EN));
@@ -142,12 +145,13 @@ enum Seen {
     Answer(&'static str),
     Unsupported,
     Nothing,
-    Refused,
+    /// It is not stored either.
+    Unreadable,
 }
 
 #[actix_rt::test]
 async fn every_kind_of_callback_is_taken_stored_and_answered_truthfully() {
-    use Seen::{Answer, Nothing, Refused, Unsupported};
+    use Seen::{Answer, Nothing, Unreadable, Unsupported};
     let office = Office::open(Setup::default()).await;
     let vectors: Value = serde_json::from_str(include_str!("../fixtures/wecom/wecom_app_inbound.json")).unwrap();
     let cases = vectors["cases"].as_array().unwrap();
@@ -156,19 +160,20 @@ async fn every_kind_of_callback_is_taken_stored_and_answered_truthfully() {
         let name = case["name"].as_str().unwrap();
         let seen = match name {
             "text" => Answer("你好 & <世界>"),
-            "cdata_literal_entity" => Answer("a &amp; b"),
+            // As Markdown, which a model speaks, this is an ampersand.
+            "cdata_literal_entity" => Answer("a & b"),
             "plain_text_entity" => Answer("a & b"),
             "event_menu_click" => Answer("MENU_HELP"),
             "event_template_card" => Answer("approve"),
-            "xml_with_doctype" => Refused,
+            "xml_with_doctype" => Unreadable,
             name if name.starts_with("event_") => Nothing,
             "image" | "voice" | "video" | "location" | "link" | "file_undocumented" | "unknown_type" => Unsupported,
             other => panic!("what does a person see of `{other}`?"),
         };
         let before = office.shown("zhangsan").len();
         let response = office.deliver(seal(case["xml"].as_str().unwrap(), now())).await;
-        assert_eq!(response.status(), if matches!(seen, Refused) { 400 } else { 200 }, "{name}");
-        stored += usize::from(!matches!(seen, Refused));
+        assert_eq!(response.status(), 200, "{name}");
+        stored += usize::from(!matches!(seen, Unreadable));
         match seen {
             Answer(words) => {
                 let reply = office.replies("zhangsan", before + 1).await.remove(before);
@@ -183,7 +188,7 @@ async fn every_kind_of_callback_is_taken_stored_and_answered_truthfully() {
                 let item = &list["items"][0];
                 assert_eq!((item["state"].as_str(), item["reason"].is_string()), (Some("done"), true), "{name}");
             }
-            Refused => {}
+            Unreadable => {}
         }
     }
     let list = office.get("/api/v1/messages?limit=200").await;

@@ -62,6 +62,20 @@ impl Office {
         Self { gateway: restart(gateway), wecom, model, client }
     }
 
+    /// Takes WeCom away, as an outage does. Answers the port on which it has to come back.
+    pub async fn lose_platform(&mut self) -> u16 {
+        let nobody = wecom::start(wecom::Options::default()).await.unwrap();
+        let lost = std::mem::replace(&mut self.wecom, nobody);
+        let port = lost.base().rsplit(':').next().unwrap().parse().unwrap();
+        lost.stop().await;
+        port
+    }
+
+    /// Brings WeCom back, with nothing remembered.
+    pub async fn regain_platform(&mut self, port: u16) {
+        self.wecom = wecom::start(wecom::Options { port, ..wecom::Options::default() }).await.unwrap();
+    }
+
     pub fn hook(&self) -> String {
         self.gateway.url("/hooks/wecom")
     }
@@ -128,11 +142,13 @@ impl Office {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// Posts to the admin API; `null` for an answer without a body.
     pub async fn post_json(&self, path: &str, body: &Value) -> Value {
         let request = self.client.post(self.gateway.url(path)).bearer_auth(KEY).json(body);
         let response = request.send().await.unwrap();
-        assert!(response.status().is_success(), "{path}: {}", response.status());
-        response.json().await.unwrap()
+        let (status, text) = (response.status(), response.text().await.unwrap());
+        assert!(status.is_success(), "{path}: {status} {text}");
+        if text.is_empty() { Value::Null } else { serde_json::from_str(&text).unwrap() }
     }
 
     /// A member's messages, oldest first, each with its trace and replies.
