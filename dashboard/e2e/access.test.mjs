@@ -1,10 +1,10 @@
 // axe on every state of the page, in both themes and languages.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { ask, axe, composer, finished, stopButton, useBrowser } from "./browser.mjs";
+import { ask, axe, browserForTests, composer, finished, stopButton } from "./browser.mjs";
 import { startGateway, startModel } from "./gateway.mjs";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let gateway;
 before(async () => {
   const model = await startModel();

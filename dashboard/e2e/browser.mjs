@@ -70,7 +70,7 @@ export async function visit(
 }
 
 /** One browser for the tests of a file. Visits end with their test, which fails when there was an offence. */
-export function useBrowser() {
+export function browserForTests() {
   let browser;
   const visits = [];
   before(async () => {

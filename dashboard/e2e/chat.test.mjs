@@ -1,10 +1,20 @@
 // The chat page of a gateway that has a model.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { answers, ask, composer, finished, questions, stopButton, until, useBrowser, words } from "./browser.mjs";
+import {
+  answers,
+  ask,
+  browserForTests,
+  composer,
+  finished,
+  questions,
+  stopButton,
+  until,
+  words,
+} from "./browser.mjs";
 import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let model;
 let gateway;
 before(async () => {
@@ -113,7 +123,10 @@ test("the stop button and Esc stop the answer and keep what was said", async () 
   for (const stop of [() => stopButton(page).click(), () => page.keyboard.press("Escape")]) {
     const count = await finished(page).count();
     await ask(page, "slow:400");
-    await until(async () => (await answers(page).count()) > count && (await words(answers(page).last())) > 3, "first words");
+    await until(
+      async () => (await answers(page).count()) > count && (await words(answers(page).last())) > 3,
+      "first words",
+    );
     await stop();
     await finished(page).nth(count).waitFor();
     assert.match(await answers(page).last().textContent(), /Stopped. This is a partial answer/);

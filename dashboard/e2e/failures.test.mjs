@@ -1,10 +1,10 @@
 // A model that does not answer: what the reader is told, with a second provider behind it and without.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { answers, ask, finished, useBrowser } from "./browser.mjs";
+import { answers, ask, browserForTests, finished, questions } from "./browser.mjs";
 import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let model;
 before(async () => {
   model = await startModel();
@@ -29,6 +29,5 @@ test("a failed answer says so, and can be tried again", async () => {
   assert.equal(await page.getByText("knowledge base").count(), 0);
   await page.getByRole("button", { name: "Try again" }).click();
   await page.getByText("2/2").waitFor();
-  await finished(page).filter({ hasText: "no longer broken" }).waitFor();
-  assert.equal(await page.getByText("The answer failed").count(), 0);
+  assert.equal(await questions(page).count(), 1);
 });

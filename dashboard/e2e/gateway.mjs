@@ -33,7 +33,11 @@ async function run(args, prefix, options) {
     child.on("error", reject);
     child.on("exit", (code) => reject(new Error(`${args[0]} ended with ${code}:\n${log}`)));
   });
-  return { child, address: await address };
+  const ready = { child, address: await address };
+  // From here on it keeps no test waiting for its end.
+  child.unref();
+  child.stderr.unref();
+  return ready;
 }
 
 async function freePort() {

@@ -1,10 +1,10 @@
 // The page of a newcomer: the configuration as it is checked in, and no key.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { answers, ask, finished, useBrowser } from "./browser.mjs";
+import { answers, ask, browserForTests, finished } from "./browser.mjs";
 import { startGateway } from "./gateway.mjs";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let gateway;
 before(async () => {
   gateway = await startGateway();

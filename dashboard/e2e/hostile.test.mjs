@@ -1,7 +1,7 @@
 // Hostile texts as the model's answer: nothing runs, nothing loads, nothing leaves the page.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { answers, ask, finished, useBrowser } from "./browser.mjs";
+import { answers, ask, browserForTests, finished } from "./browser.mjs";
 import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 import { PAYLOADS } from "./hostile-payloads.mjs";
 
@@ -13,7 +13,7 @@ const TAGS = new Set(
   ),
 );
 
-const visit = useBrowser();
+const visit = browserForTests();
 let gateway;
 before(async () => {
   gateway = await startGateway({ config: MODEL_ONLY, env: (await startModel()).env });

@@ -1,13 +1,13 @@
 // A conversation of 500 messages: what is on the screen is all that costs anything.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { answers, ask, finished, questions, until, useBrowser, words } from "./browser.mjs";
+import { answers, ask, browserForTests, finished, questions, until, words } from "./browser.mjs";
 import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 
 const QUESTIONS = 250;
 const CONVERSATION = "long-conversation";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let gateway;
 before(async () => {
   gateway = await startGateway({ config: MODEL_ONLY, env: (await startModel()).env });
@@ -29,14 +29,17 @@ test("500 messages open at the end, scroll, and stay as they are while another o
     localStorage.setItem("mindbot.chat.web.conversations", JSON.stringify([item]));
   }, CONVERSATION);
   await page.goto(`${gateway.url}/chat?c=k`);
-  await finished(page).nth(QUESTIONS - 1).waitFor();
+  await finished(page)
+    .nth(QUESTIONS - 1)
+    .waitFor();
   t.diagnostic(`shown after ${await page.evaluate(() => Math.round(performance.now()))} ms`);
   assert.equal(await questions(page).count(), QUESTIONS);
 
   const list = page.getByRole("region", { name: "Messages" });
   const fromEnd = () => list.evaluate((box) => box.scrollHeight - box.scrollTop - box.clientHeight);
   await until(async () => (await fromEnd()) < 2, "the end is in view");
-  const isDrawn = (answer) => answer.evaluate((element) => element.checkVisibility({ contentVisibilityAuto: true }));
+  const isDrawn = (answer) =>
+    answer.evaluate((element) => element.checkVisibility({ contentVisibilityAuto: true }));
   assert.equal(await isDrawn(answers(page).first()), false);
   assert.equal(await isDrawn(answers(page).last()), true);
 

@@ -1,10 +1,10 @@
 // The gateway is killed while it answers, and started again on the same store.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { answers, ask, composer, finished, questions, until, useBrowser, words } from "./browser.mjs";
+import { answers, ask, browserForTests, composer, finished, questions, until, words } from "./browser.mjs";
 import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let gateway;
 before(async () => {
   gateway = await startGateway({ config: MODEL_ONLY, env: (await startModel()).env });
@@ -15,7 +15,10 @@ test("killed in mid-answer: both tabs show the whole answer, once", async () => 
   await ask(page, "slow:30");
   const other = await context.newPage();
   await other.goto(page.url());
-  await until(async () => (await answers(other).count()) > 0 && (await words(answers(other))) > 3, "first words");
+  await until(
+    async () => (await answers(other).count()) > 0 && (await words(answers(other))) > 3,
+    "first words",
+  );
   await gateway.kill();
   await page.getByText("Connection lost, reconnecting").waitFor();
   // Written while nobody is there to take it.

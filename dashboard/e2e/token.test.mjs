@@ -1,10 +1,10 @@
 // A platform that asks for a token.
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { ask, finished, useBrowser } from "./browser.mjs";
+import { ask, browserForTests, finished } from "./browser.mjs";
 import { MODEL_ONLY, startGateway, startModel, TOKEN } from "./gateway.mjs";
 
-const visit = useBrowser();
+const visit = browserForTests();
 let gateway;
 before(async () => {
   gateway = await startGateway({ config: MODEL_ONLY, env: (await startModel()).env });
