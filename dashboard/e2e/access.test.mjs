@@ -56,6 +56,13 @@ for (const theme of ["light", "dark"]) {
           await page.locator("dialog[open] .side-list").waitFor();
           await check("conversations");
         }
+        await page.getByRole("button", { name: /^(More actions for|“.*”的更多操作)/ }).click();
+        await page.getByRole("menuitem", { name: /^(Delete|删除)$/ }).click();
+        const question = page.getByRole("dialog", { name: /^(Delete this conversation|删除这个对话)/ });
+        await question.waitFor();
+        await check("delete");
+        await page.keyboard.press("Escape");
+        await question.waitFor({ state: "hidden" });
         await page.getByRole("button", { name: /^(Appearance and language|外观与语言)$/ }).click();
         await page.getByRole("menuitem").first().waitFor();
         await check("settings");

@@ -252,6 +252,44 @@ test("keyboard: / writes, Ctrl+K searches, arrows walk through the messages", as
   assert.equal(await composer(page).inputValue(), "");
 });
 
+test("everything is done without a mouse", async () => {
+  const { page } = await open();
+  /** Tabs until the focus is on a control of this name. */
+  const tabTo = (name, key = "Shift+Tab") =>
+    until(async () => {
+      const focused = await page.evaluate(() => {
+        const { ariaLabel, textContent } = document.activeElement;
+        return ariaLabel ?? textContent;
+      });
+      if (focused === name) return true;
+      await page.keyboard.press(key);
+      return false;
+    }, `focus on ${name}`);
+  await page.keyboard.type("echo:by keyboard");
+  await page.keyboard.press("Enter");
+  await finished(page).waitFor();
+  await tabTo("Regenerate");
+  await page.keyboard.press("Enter");
+  await page.getByText("2/2").waitFor();
+  await tabTo("Appearance and language");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menuitem", { name: "Dark" }).waitFor();
+  await tabTo("Dark", "ArrowDown");
+  await page.keyboard.press("Enter");
+  await until(() => page.evaluate(() => document.documentElement.className === "dark"), "dark");
+  await page.keyboard.press("Escape");
+  await tabTo("More actions for “echo:by keyboard”");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menuitem", { name: "Rename" }).waitFor();
+  await page.keyboard.press("Escape");
+  await tabTo("New chat");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "How can I help?" }).waitFor();
+  await tabTo("How do I use a real model?", "Tab");
+  await page.keyboard.press("Enter");
+  await finished(page).waitFor();
+});
+
 test("language and appearance switch and are remembered", async () => {
   const { page } = await open();
   await page.getByRole("button", { name: "Appearance and language" }).click();
