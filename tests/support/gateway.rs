@@ -15,6 +15,7 @@ pub const KEY: &str = "test-admin-token-0123456789";
 /// A gateway that runs. Dropping it kills the process; its folder goes with the last holder.
 pub struct Gateway {
     child: Child,
+    binary: PathBuf,
     pub folder: Arc<TempDir>,
     pub address: String,
     log: Arc<Mutex<String>>,
@@ -23,6 +24,7 @@ pub struct Gateway {
 
 /// How to start one.
 pub struct Launch {
+    binary: PathBuf,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
 }
@@ -38,7 +40,13 @@ impl Launch {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let whole = format!("[server]\nbind = \"127.0.0.1:0\"\n{server}\n{config}");
         std::fs::write(folder.path().join("config.toml"), whole).unwrap();
-        Self { folder, environment: Vec::new() }
+        Self { binary: PathBuf::from(env!("CARGO_BIN_EXE_mindbot")), folder, environment: Vec::new() }
+    }
+
+    /// Starts another build than the one that belongs to the tests.
+    pub fn binary(mut self, path: &Path) -> Self {
+        self.binary = path.to_owned();
+        self
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -56,7 +64,7 @@ impl Launch {
 
     /// Starts the gateway; when it ends instead of becoming ready: how, and what it said.
     pub fn try_start(self) -> Result<Gateway, (ExitStatus, String)> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_mindbot"))
+        let mut child = Command::new(&self.binary)
             .current_dir(self.folder.path())
             .env("MINDBOT_ADMIN_TOKEN", KEY)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -68,8 +76,8 @@ impl Launch {
         let (log, ready) = follow(child.stderr.take().unwrap());
         match ready.recv_timeout(PATIENCE) {
             Ok(address) => {
-                let Self { folder, environment } = self;
-                Ok(Gateway { child, folder, address, log, environment })
+                let Self { binary, folder, environment } = self;
+                Ok(Gateway { child, binary, folder, address, log, environment })
             }
             Err(_) => {
                 let _ = child.kill();
@@ -125,7 +133,7 @@ impl Gateway {
     pub fn kill(mut self) -> Launch {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        Launch { folder: self.folder.clone(), environment: std::mem::take(&mut self.environment) }
+        self.launch()
     }
 
     /// Sends a signal such as `TERM`.
@@ -138,8 +146,13 @@ impl Gateway {
     pub fn stop(mut self) -> (ExitStatus, Launch) {
         self.signal("TERM");
         let status = self.wait();
+        (status, self.launch())
+    }
+
+    /// How to start it again.
+    fn launch(&mut self) -> Launch {
         let environment = std::mem::take(&mut self.environment);
-        (status, Launch { folder: self.folder.clone(), environment })
+        Launch { binary: self.binary.clone(), folder: self.folder.clone(), environment }
     }
 
     /// Waits for the process to end by itself.
