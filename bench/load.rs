@@ -110,9 +110,14 @@ impl Pool {
 
     /// Posts every request, `rate` a second.
     pub async fn at_rate(&self, rate: f64) {
+        self.until(rate, &Cell::new(false)).await;
+    }
+
+    /// Posts `rate` requests a second until it is told to stop. Answers how many were posted.
+    pub async fn until(&self, rate: f64, stop: &Cell<bool>) -> usize {
         let began = Instant::now();
         let mut next = 0;
-        while next < self.requests() {
+        while next < self.requests() && !stop.get() {
             let due = ((began.elapsed().as_secs_f64() * rate) as usize + 1).min(self.requests());
             for number in next..due {
                 self.post(number, began + Duration::from_secs_f64(number as f64 / rate));
@@ -120,6 +125,7 @@ impl Pool {
             next = due;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+        next
     }
 
     /// Posts for `time` so that never more than `window` are posted and not yet counted by `shown`.

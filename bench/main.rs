@@ -14,6 +14,7 @@
     reason = "a measurement that cannot be made ends loudly"
 )]
 
+mod admin;
 mod load;
 mod process;
 mod reference;
@@ -22,6 +23,7 @@ mod rows;
 #[path = "../tests/support/mod.rs"]
 #[allow(dead_code, clippy::disallowed_types, reason = "shared with the tests, which use more of it")]
 mod support;
+mod traffic;
 mod world;
 
 use report::Row;

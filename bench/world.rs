@@ -15,7 +15,7 @@ pub struct World {
 
 impl World {
     pub async fn new(thinking: (Duration, Duration), ledger: bool) -> Self {
-        let model = openai::start(openai::Options { delay: thinking, prompts_kept: 0, ..Default::default() }).unwrap();
+        let model = openai::start(openai::Options { delay: thinking, prompts_kept: 1, ..Default::default() }).unwrap();
         let wecom = wecom::start(wecom::Options { ledger, ..Default::default() }).await.unwrap();
         Self { model, wecom }
     }
@@ -49,6 +49,8 @@ pub const PLAIN: &str = include_str!("plain.toml");
 pub const CROWD: &str = include_str!("in-flight.toml");
 /// The same with a backlog that is worked off within seconds.
 pub const OVERLOAD: &str = include_str!("overload.toml");
+/// Two platforms, two models and documents: something of every kind that can fail.
+pub const HOUSE: &str = include_str!("house.toml");
 
 /// Whatever takes callbacks and has a process of its own.
 pub trait Subject {
@@ -68,7 +70,12 @@ impl Subject for Gateway {
 
 /// How to start the gateway of this build with a checked-in configuration.
 pub fn launch(world: &World, config: &str) -> Launch {
-    Launch::new(config)
+    launch_with(world, "", config)
+}
+
+/// The same, with more keys of `[server]`.
+pub fn launch_with(world: &World, server: &str, config: &str) -> Launch {
+    Launch::with_server(server, config)
         .env("WECOM_BASE", &world.wecom.base())
         .env("MODEL_BASE", &world.model.base_url())
         .env("MINDBOT_TELEMETRY__LOG_LEVEL", "warn")

@@ -155,6 +155,10 @@ impl Gateway {
         Launch { binary: self.binary.clone(), folder: self.folder.clone(), environment }
     }
 
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     /// Waits for the process to end by itself.
     pub fn wait(&mut self) -> ExitStatus {
         let began = Instant::now();
