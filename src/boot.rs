@@ -5,7 +5,9 @@ use crate::config::{Config, Loaded, Source};
 use crate::directory::{Directory, Snapshot};
 use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, OutboxPump, PumpWiring, rule_by_config};
 use crate::domain::InstanceId;
+use crate::http::auth::{Keys, TOKEN_VARIABLE};
 use crate::http::health::Health;
+use crate::http::metrics::Promises;
 use crate::http::{self, AppSlot, AppState};
 use crate::knowledge::ingester::{self, Assignment};
 use crate::knowledge::{Search, Shelf, retriever};
@@ -18,6 +20,7 @@ use crate::supervise::{
     Charge, ChildSpec, Common, Fatal, Policy, Port, Supervisor, SupervisorPorts, Thread, Tree, VitalsBoard, keep_root,
     watch_from_outside,
 };
+use crate::telemetry;
 use crate::telemetry::logs::LogLevel;
 use crate::upkeep::Upkeep;
 use anyhow::Context as _;
@@ -69,12 +72,14 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    telemetry::metrics::install();
     let config = Arc::new(loaded.config);
     let health = Arc::new(Health::default());
     let slot = AppSlot::default();
     let (address, server) = health.stage("http", listen(&config, &slot, &health)).await?;
     let (lock, store) = health.stage("store", open_store(&config, fatal.clone())).await?;
     health.stage("recovery", recover(&store, &config)).await?;
+    let keys = health.stage("admin key", admin_key(&store)).await?;
     let supervision = Supervision::start(config.server.drain_timeout, &fatal);
 
     // Nothing of the configuration's components runs yet: `Components::apply` starts from here.
@@ -110,6 +115,10 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
 
     let state = Arc::new(AppState {
         intake: Intake::new(store.clone(), directory.clone(), nudges.clone()),
+        nudges: nudges.clone(),
+        keys,
+        promises: Promises::default(),
+        turns: switches.turns.clone(),
         store,
         directory,
         hub: components.wiring.hub.clone(),
@@ -167,6 +176,8 @@ async fn open_store(config: &Config, fatal: Fatal) -> anyhow::Result<(std::fs::F
         make_private_folder(folder)?;
     }
     let lock = lock_database(&path)?;
+    // SQLite gives its other files the permissions of this one.
+    drop(private_file(&path)?);
     let shown = path.display().to_string();
     let opened = tokio::task::spawn_blocking(move || Store::open(&path, fatal)).await?;
     let store = opened.with_context(|| format!("the database {shown} could not be opened"))?;
@@ -180,15 +191,25 @@ fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {
     made.with_context(|| format!("the folder {} could not be made", path.display()))
 }
 
+/// Opens a file that only its owner can read, making it where it is missing.
+fn private_file(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path);
+    file.with_context(|| format!("the file {} could not be made", path.display()))
+}
+
 /// Takes the database for this process: two of them on one file would answer everything twice.
 fn lock_database(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).open(&name);
-    let file = file.with_context(|| format!("the lock file of {} could not be made", path.display()))?;
+    let file = private_file(std::path::Path::new(&name))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .with_context(|| format!("another process runs on {}: stop it, or set `storage.url`", path.display()))?;
     Ok(file)
+}
+
+async fn admin_key(store: &Store) -> anyhow::Result<Keys> {
+    Ok(Keys::open(store, std::env::var(TOKEN_VARIABLE).ok()).await?)
 }
 
 /// Takes back what a process that is gone had claimed, and settles what it had on the wire.

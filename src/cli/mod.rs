@@ -2,6 +2,7 @@
 
 mod chat;
 mod check;
+mod openapi;
 mod serve;
 mod simulate;
 
@@ -35,6 +36,8 @@ enum Command {
     Serve(serve::Serve),
     /// Validates the configuration: every error at once, each with its place and a hint.
     Check(check::Check),
+    /// Prints the OpenAPI document of the HTTP interface.
+    Openapi,
     /// Talks to a running gateway in the terminal.
     Chat(chat::Chat),
     /// Runs a stand-in for an outside system, for rehearsal and tests.
@@ -68,6 +71,7 @@ pub fn run(fatal: Fatal) -> ExitCode {
         None => serve::run(&cli.serve, fatal),
         Some(Command::Serve(serve)) => serve::run(&serve, fatal),
         Some(Command::Check(check)) => check::run(&check),
+        Some(Command::Openapi) => openapi::run(),
         Some(Command::Chat(chat)) => chat::run(&chat),
         Some(Command::Simulate(simulate)) => simulate::run(&simulate),
     }

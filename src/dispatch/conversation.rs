@@ -10,9 +10,11 @@ use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{Store, StoreError};
 use crate::supervise::{Control, contained, obey};
+use crate::telemetry::metrics;
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use serde_json::json;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// Runs one turn from the claimed rows to the committed reply.
 #[derive(Debug, Message)]
@@ -35,6 +37,18 @@ pub enum TurnEnd {
     Fenced,
     /// The store could not take the end of the turn; the rows must be given back.
     NotStored,
+}
+
+impl TurnEnd {
+    /// The word used in metrics.
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Committed => "committed",
+            Self::GivenBack => "given_back",
+            Self::Fenced => "fenced",
+            Self::NotStored => "not_stored",
+        }
+    }
 }
 
 /// The actor of one conversation.
@@ -82,6 +96,13 @@ impl Handler<RunTurn> for Conversation {
 }
 
 async fn run(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
+    let (began, platform) = (Instant::now(), turn.claim.head.platform.clone());
+    let end = run_to_end(turn, wiring, nudges).await;
+    metrics::turn_ended(&platform, end.word(), began.elapsed());
+    end
+}
+
+async fn run_to_end(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
     let claim = turn.claim.clone();
     let preview = turn.platform.as_ref().map(|platform| platform.preview.clone());
     let staged = contained(async {

@@ -2,13 +2,14 @@
 
 use super::App;
 use super::chat_stream::ChatStream;
-use super::error::{ApiError, Problem, ProblemBody};
+use super::error::{ApiError, Problem};
+use super::peer;
 use crate::config::Access;
 use crate::directory::PlatformEntry;
 use crate::domain::{ChatKind, ConversationKey, Inbound, InboundKind, Part, Sender};
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN};
+use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL};
 use actix_web::web::{Json, Path, Query};
-use actix_web::{HttpRequest, HttpResponse, get, post};
+use actix_web::{HttpRequest, HttpResponse};
 use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq;
 use utoipa::{IntoParams, ToSchema};
@@ -33,22 +34,18 @@ pub struct SaidTo {
 
 /// Which conversation to follow.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub struct Follow {
     pub conversation: String,
 }
 
 /// Takes a message; answers once it is durable.
 #[utoipa::path(
-    tag = "chat", params(("platform" = String, Path, description = "id of a `web` platform")), request_body = Say,
-    responses((status = 202, body = SaidTo),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = ProblemBody, content_type = "application/problem+json"))
+    post, path = "/api/v1/chat/{platform}/messages", tag = "chat",
+    params(("platform" = String, Path, description = "id of a `web` platform")), request_body = Say,
+    responses((status = 202, body = SaidTo))
 )]
-#[post("/api/v1/chat/{platform}/messages")]
 pub async fn say(
     platform: Path<String>,
     request: HttpRequest,
@@ -56,7 +53,7 @@ pub async fn say(
     app: App,
 ) -> Result<HttpResponse, ApiError> {
     let entry = web_platform(&app, &platform)?;
-    admit(&request, &entry)?;
+    admit(&request, &app, &entry)?;
     let say = body.into_inner();
     check_id("client_id", &say.client_id, 128)?;
     if say.text.trim().is_empty() {
@@ -81,6 +78,7 @@ pub async fn say(
     };
     let accepted = app.intake.accept(vec![inbound]).await?.into_iter().next();
     let accepted = accepted.ok_or_else(|| ApiError::new(Problem::Internal, "nothing was stored"))?;
+    app.promises.acknowledged([accepted.id]);
     app.hub.poke(&accepted.conversation);
     let conversation = ConversationKey::stored(accepted.conversation).chat();
     Ok(HttpResponse::Accepted().json(SaidTo { conversation, message: accepted.id.to_string() }))
@@ -88,15 +86,11 @@ pub async fn say(
 
 /// Follows a conversation: what is stored after `Last-Event-ID`, then what happens, as `message`, `delta` and `notice`.
 #[utoipa::path(
-    tag = "chat", params(("platform" = String, Path, description = "id of a `web` platform"), Follow,
+    get, path = "/api/v1/chat/{platform}/events", tag = "chat",
+    params(("platform" = String, Path, description = "id of a `web` platform"), Follow,
         ("Last-Event-ID" = Option<String>, Header, description = "the last event that was seen")),
-    responses((status = 200, description = "an event stream", body = String, content_type = "text/event-stream"),
-        (status = 400, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, description = "an event stream", body = String, content_type = "text/event-stream"))
 )]
-#[get("/api/v1/chat/{platform}/events")]
 pub async fn events(
     platform: Path<String>,
     request: HttpRequest,
@@ -104,7 +98,7 @@ pub async fn events(
     app: App,
 ) -> Result<HttpResponse, ApiError> {
     let entry = web_platform(&app, &platform)?;
-    admit(&request, &entry)?;
+    admit(&request, &app, &entry)?;
     check_id("conversation", &follow.conversation, 64)?;
     let last = request.headers().get("last-event-id").and_then(|value| value.to_str().ok());
     let key = key_of(&platform, &follow.conversation);
@@ -137,70 +131,23 @@ pub(super) fn web_platform(app: &App, id: &str) -> Result<PlatformEntry, ApiErro
 }
 
 /// Lets in whom the platform's `access` lets in.
-pub(super) fn admit(request: &HttpRequest, entry: &PlatformEntry) -> Result<(), ApiError> {
+pub(super) fn admit(request: &HttpRequest, app: &App, entry: &PlatformEntry) -> Result<(), ApiError> {
     match entry.section.access {
-        Access::Anyone => same_origin(request),
+        Access::Anyone => {}
         Access::Loopback => {
-            let from_here = request.peer_addr().is_some_and(|peer| peer.ip().is_loopback());
-            if !from_here || !is_loopback_name(header(request, HOST.as_str()).unwrap_or_default()) {
+            if !peer::is_this_machine(request) {
                 let detail = "this chat is for this machine only; set `access = \"token\"` or `\"anyone\"` to open it";
                 return Err(ApiError::new(Problem::Forbidden, detail));
             }
-            same_origin(request)
         }
         Access::Token => {
-            let given = header(request, AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Bearer "));
+            let given = peer::header(request, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
             let wanted = entry.section.access_token.expose().as_bytes();
             if !given.is_some_and(|given| bool::from(given.as_bytes().ct_eq(wanted))) {
                 let detail = "this chat needs its access token: `Authorization: Bearer TOKEN`";
                 return Err(ApiError::new(Problem::Unauthenticated, detail));
             }
-            same_origin(request)
         }
     }
-}
-
-/// Refuses pages of other origins, which a browser names truthfully.
-fn same_origin(request: &HttpRequest) -> Result<(), ApiError> {
-    let Some(origin) = header(request, ORIGIN.as_str()) else { return Ok(()) };
-    let host = header(request, HOST.as_str()).unwrap_or_default();
-    let authority = origin.split_once("://").map_or("", |(_, authority)| authority);
-    if authority == host {
-        return Ok(());
-    }
-    Err(ApiError::new(Problem::Forbidden, "pages of other origins may not use this chat"))
-}
-
-fn header<'a>(request: &'a HttpRequest, name: &str) -> Option<&'a str> {
-    request.headers().get(name).and_then(|value| value.to_str().ok())
-}
-
-/// Whether a `Host` header names this machine, so that a rebound name does not.
-fn is_loopback_name(host: &str) -> bool {
-    let name = match host.strip_prefix('[') {
-        Some(v6) => v6.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name == "localhost" || name.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_machine_are_loopback() {
-        let table = [
-            ("localhost:8080", true),
-            ("127.0.0.1:8080", true),
-            ("127.1.2.3", true),
-            ("[::1]:8080", true),
-            ("evil.example:8080", false),
-            ("localhost.evil.example", false),
-            ("", false),
-        ];
-        for (host, expected) in table {
-            assert_eq!(is_loopback_name(host), expected, "{host}");
-        }
-    }
+    peer::same_origin(request, &app.directory.load().config.security.cors_origins)
 }

@@ -3,7 +3,7 @@
 use crate::store::StoreError;
 use crate::supervise::CallError;
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use std::fmt;
@@ -20,6 +20,7 @@ pub enum Problem {
     Slow,
     Conflict,
     TooLarge,
+    MediaType,
     TooMany,
     Starting,
     Busy,
@@ -36,6 +37,7 @@ pub const PROBLEMS: &[(Problem, &str, u16, &str)] = &[
     (Problem::Slow, "slow-request", 408, "The request arrived too slowly"),
     (Problem::Conflict, "conflict", 409, "The state does not allow this"),
     (Problem::TooLarge, "too-large", 413, "The request is too large"),
+    (Problem::MediaType, "unsupported-media-type", 415, "The body has the wrong type"),
     (Problem::TooMany, "too-many-requests", 429, "Too many requests"),
     (Problem::Starting, "starting", 503, "The gateway is starting"),
     (Problem::Busy, "busy", 503, "The gateway cannot take more at the moment"),
@@ -62,11 +64,13 @@ pub struct ApiError {
     pub detail: String,
     /// Seconds after which another try makes sense.
     pub retry_after: Option<u64>,
+    /// The methods that are allowed, for [`Problem::Method`].
+    pub allow: Option<String>,
 }
 
 impl ApiError {
     pub fn new(problem: Problem, detail: impl Into<String>) -> Self {
-        Self { problem, detail: detail.into(), retry_after: None }
+        Self { problem, detail: detail.into(), retry_after: None, allow: None }
     }
 
     pub fn invalid(detail: impl Into<String>) -> Self {
@@ -79,6 +83,12 @@ impl ApiError {
 
     pub fn busy(detail: impl Into<String>) -> Self {
         Self { retry_after: Some(2), ..Self::new(Problem::Busy, detail) }
+    }
+
+    /// The path is known, the method is not: `allow` lists those that are.
+    pub fn method(allow: String) -> Self {
+        let detail = format!("only {allow} is understood here");
+        Self { allow: Some(allow), ..Self::new(Problem::Method, detail) }
     }
 
     fn row(&self) -> (&'static str, StatusCode, &'static str) {
@@ -101,7 +111,7 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let (name, status, title) = self.row();
-        let request_id = uuid::Uuid::new_v4().simple().to_string();
+        let request_id = super::edge::request_id();
         if status.is_server_error() {
             tracing::warn!(request.id = request_id, status = status.as_u16(), detail = self.detail, "request failed");
         }
@@ -115,6 +125,12 @@ impl ResponseError for ApiError {
         let mut response = HttpResponse::build(status);
         if let Some(seconds) = self.retry_after {
             response.insert_header((RETRY_AFTER, seconds.to_string()));
+        }
+        if let Some(allow) = &self.allow {
+            response.insert_header((ALLOW, allow.as_str()));
+        }
+        if self.problem == Problem::Unauthenticated {
+            response.insert_header((WWW_AUTHENTICATE, "Bearer"));
         }
         response.insert_header((CONTENT_TYPE, "application/problem+json"));
         response.body(serde_json::to_vec(&body).unwrap_or_default())
@@ -144,5 +160,45 @@ impl From<StoreError> for ApiError {
 impl From<CallError> for ApiError {
     fn from(error: CallError) -> Self {
         Self::busy(format!("a component did not answer: {error}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_of_problems_is_what_scripts_rely_on() {
+        let row = |(_, name, status, title): &(Problem, &str, u16, &str)| format!("{status} /problems/{name}: {title}");
+        insta::assert_snapshot!(PROBLEMS.iter().map(row).collect::<Vec<_>>().join("\n"), @r"
+        400 /problems/invalid-request: The request is not valid
+        401 /problems/unauthenticated: A valid key is needed
+        403 /problems/forbidden: This is not allowed
+        404 /problems/not-found: There is no such thing
+        405 /problems/method-not-allowed: The method is not allowed here
+        408 /problems/slow-request: The request arrived too slowly
+        409 /problems/conflict: The state does not allow this
+        413 /problems/too-large: The request is too large
+        415 /problems/unsupported-media-type: The body has the wrong type
+        429 /problems/too-many-requests: Too many requests
+        503 /problems/starting: The gateway is starting
+        503 /problems/busy: The gateway cannot take more at the moment
+        500 /problems/internal: Something went wrong on our side
+        ");
+    }
+
+    #[test]
+    fn headers_tell_what_to_do() {
+        let slow_down = ApiError { retry_after: Some(7), ..ApiError::new(Problem::TooMany, "too fast") };
+        let table = [
+            ("wrong method", ApiError::method("GET, POST".into()), "allow", "GET, POST"),
+            ("no key", ApiError::new(Problem::Unauthenticated, "a key is needed"), "www-authenticate", "Bearer"),
+            ("too fast", slow_down, "retry-after", "7"),
+            ("any", ApiError::invalid("no"), "content-type", "application/problem+json"),
+        ];
+        for (case, error, header, expected) in table {
+            let response = error.error_response();
+            assert_eq!(response.headers().get(header).unwrap(), expected, "{case}");
+        }
     }
 }

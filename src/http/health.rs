@@ -6,8 +6,8 @@
 use super::App;
 use crate::providers::manager::GetHealth;
 use crate::supervise::{Port, State};
+use actix_web::HttpResponse;
 use actix_web::web::Data;
-use actix_web::{HttpResponse, get};
 use arc_swap::ArcSwap;
 use dashmap::DashMap;
 use serde::Serialize;
@@ -113,15 +113,19 @@ pub struct Readiness {
 }
 
 /// Tells that the process lives and serves HTTP.
-#[utoipa::path(tag = "health", responses((status = 200, description = "alive", body = String, content_type = "text/plain")))]
-#[get("/healthz")]
+#[utoipa::path(
+    get, path = "/healthz", tag = "health",
+    responses((status = 200, description = "alive", body = String, content_type = "text/plain"))
+)]
 pub async fn healthz() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok")
 }
 
 /// Tells whether a message sent now is accepted and answered, and who is unwell.
-#[utoipa::path(tag = "health", responses((status = 200, body = Readiness), (status = 503, body = Readiness)))]
-#[get("/readyz")]
+#[utoipa::path(
+    get, path = "/readyz", tag = "health",
+    responses((status = 200, body = Readiness), (status = 503, body = Readiness))
+)]
 pub async fn readyz(health: Data<Health>, app: Option<App>) -> HttpResponse {
     let readiness = match app {
         Some(app) if health.is_ready.load(Ordering::Acquire) => judge(&health, &app).await,

@@ -5,9 +5,19 @@ use super::error::{ApiError, Problem};
 use crate::platforms::{Call, Rejection};
 use actix_web::http::Method;
 use actix_web::web::{Bytes, Path};
-use actix_web::{HttpRequest, HttpResponse, route};
+use actix_web::{HttpRequest, HttpResponse};
 
-/// Takes one webhook call.
+/// Answers a platform that checks whether this address is ours. Needs no key: the platform's signature decides.
+#[utoipa::path(
+    get, path = "/hooks/{platform}", tag = "hooks", params(("platform" = String, Path, description = "id of the platform")),
+    responses((status = 200, description = "it is ours", body = String, content_type = "text/plain"),
+        (status = 403, description = "forged or stale; no body"))
+)]
+pub async fn verify(platform: Path<String>, request: HttpRequest, app: App) -> Result<HttpResponse, ApiError> {
+    take(&platform, &request, &[], &app).await
+}
+
+/// Takes one webhook call. Needs no key: the platform's signature decides.
 ///
 /// 400 when a parameter is missing, 403 without a body when it is forged or stale, 404 for an unknown platform, 413
 /// when it is too big, 503 with `Retry-After` when nothing more can be taken.
@@ -15,38 +25,38 @@ use actix_web::{HttpRequest, HttpResponse, route};
     post, path = "/hooks/{platform}", tag = "hooks", params(("platform" = String, Path, description = "id of the platform")),
     request_body(content = String, description = "as the platform sends it"),
     responses((status = 200, description = "on disk", body = String, content_type = "text/plain"),
-        (status = 400, body = super::error::ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "forged or stale; no body"),
-        (status = 404, body = super::error::ProblemBody, content_type = "application/problem+json"),
-        (status = 413, body = super::error::ProblemBody, content_type = "application/problem+json"),
-        (status = 503, body = super::error::ProblemBody, content_type = "application/problem+json"))
+        (status = 403, description = "forged or stale; no body"))
 )]
-#[route("/hooks/{platform}", method = "GET", method = "POST")]
 pub async fn receive(
     platform: Path<String>,
     request: HttpRequest,
     body: Bytes,
     app: App,
 ) -> Result<HttpResponse, ApiError> {
+    take(&platform, &request, &body, &app).await
+}
+
+async fn take(platform: &str, request: &HttpRequest, body: &[u8], app: &App) -> Result<HttpResponse, ApiError> {
     let snapshot = app.directory.load();
-    let entry = snapshot.platforms.get(platform.as_str());
+    let entry = snapshot.platforms.get(platform);
     let ingress = entry.and_then(|entry| entry.ingress.clone());
     let ingress = ingress.ok_or_else(|| ApiError::not_found(format!("no platform `{platform}` takes webhooks")))?;
     let call = Call {
         is_get: request.method() == Method::GET,
         query: request.query_string(),
-        body: &body,
+        body,
         now: jiff::Timestamp::now().as_second(),
     };
     let opened = match ingress.open(call) {
         Ok(opened) => opened,
         Err(Rejection::Malformed(what)) => return Err(ApiError::invalid(what)),
-        Err(rejection) => return Ok(reject(&app, &platform, &rejection)),
+        Err(rejection) => return Ok(reject(app, platform, &rejection)),
     };
     if let Some(reason) = app.intake.why_closed() {
         return Err(ApiError { retry_after: Some(5), ..ApiError::new(Problem::Busy, reason) });
     }
-    app.intake.accept(opened.events).await?;
+    let accepted = app.intake.accept(opened.events).await?;
+    app.promises.acknowledged(accepted.iter().map(|accepted| accepted.id));
     Ok(HttpResponse::Ok().content_type("text/plain").body(opened.ack))
 }
 

@@ -3,9 +3,12 @@
 use super::App;
 use super::chat::web_platform;
 use super::error::ApiError;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, LOCATION};
+use super::peer;
+use actix_web::http::header::{
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, LOCATION, VARY,
+};
 use actix_web::web::Path;
-use actix_web::{HttpResponse, get};
+use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rust_embed::Embed;
@@ -20,13 +23,16 @@ const WITHOUT_PAGE: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf
     <code>scripts/run</code>; the API works without it.</p></html>";
 
 /// Leads to the chat, until there is a dashboard.
-#[get("/")]
+#[utoipa::path(get, path = "/", tag = "pages", responses((status = 307, description = "to `/chat`")))]
 pub async fn home() -> HttpResponse {
     HttpResponse::TemporaryRedirect().insert_header((LOCATION, "/chat")).finish()
 }
 
 /// The chat of the first `web` platform.
-#[get("/chat")]
+#[utoipa::path(
+    get, path = "/chat", tag = "pages",
+    responses((status = 200, description = "the page", body = String, content_type = "text/html"))
+)]
 pub async fn first_chat(app: App) -> Result<HttpResponse, ApiError> {
     let snapshot = app.directory.load();
     let first = snapshot.config.active_platforms().find(|section| section.kind == "web");
@@ -35,7 +41,10 @@ pub async fn first_chat(app: App) -> Result<HttpResponse, ApiError> {
 }
 
 /// The chat of one `web` platform.
-#[get("/chat/{platform}")]
+#[utoipa::path(
+    get, path = "/chat/{platform}", tag = "pages", params(("platform" = String, Path, description = "id of a `web` platform")),
+    responses((status = 200, description = "the page", body = String, content_type = "text/html"))
+)]
 pub async fn chat(platform: Path<String>, app: App) -> Result<HttpResponse, ApiError> {
     web_platform(&app, &platform)?;
     page(&platform)
@@ -65,12 +74,56 @@ fn nonce() -> Result<String, ApiError> {
 }
 
 /// A file of the page. Names carry a hash of their content, so they never change.
-#[get("/assets/{file}")]
-pub async fn asset(file: Path<String>) -> Result<HttpResponse, ApiError> {
+#[utoipa::path(
+    get, path = "/assets/{file}", tag = "pages", params(("file" = String, Path, description = "name of the file")),
+    responses((status = 200, description = "the file", body = String, content_type = "application/octet-stream"))
+)]
+pub async fn asset(file: Path<String>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let name = format!("assets/{file}");
     let found = Dist::get(&name).ok_or_else(|| ApiError::not_found("there is no such file"))?;
-    Ok(HttpResponse::Ok()
-        .content_type(found.metadata.mimetype())
+    let mimetype = found.metadata.mimetype().to_owned();
+    // The build leaves a compressed copy beside what gets smaller by it.
+    let compressed = accepts_gzip(&request).then(|| Dist::get(&format!("{name}.gz"))).flatten();
+    let mut response = HttpResponse::Ok();
+    response
+        .content_type(mimetype)
         .insert_header((CACHE_CONTROL, "public, max-age=31536000, immutable"))
-        .body(found.data.into_owned()))
+        .insert_header((VARY, "accept-encoding"));
+    if compressed.is_some() {
+        response.insert_header((CONTENT_ENCODING, "gzip"));
+    }
+    Ok(response.body(compressed.unwrap_or(found).data.into_owned()))
+}
+
+/// Whether the client takes gzip: named, or by `*`, and not with `q=0`.
+fn accepts_gzip(request: &HttpRequest) -> bool {
+    let accepted = peer::header(request, ACCEPT_ENCODING).unwrap_or_default();
+    accepted.split(',').any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let weight = weight.trim().strip_prefix("q=").map_or(Ok(1.0), str::parse::<f32>);
+        matches!(name.trim(), "gzip" | "*") && weight.is_ok_and(|weight| weight > 0.0)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn gzip_is_sent_to_those_who_take_it() {
+        let table = [
+            ("", false),
+            ("gzip", true),
+            ("br, gzip;q=0.5", true),
+            ("*", true),
+            ("gzip;q=0", false),
+            ("br", false),
+            ("gzip;q=x", false),
+        ];
+        for (accepted, expected) in table {
+            let request = TestRequest::default().insert_header((ACCEPT_ENCODING, accepted)).to_http_request();
+            assert_eq!(accepts_gzip(&request), expected, "{accepted}");
+        }
+    }
 }

@@ -111,7 +111,7 @@ impl Section {
         });
         let looked = tokio::time::timeout_at(deadline.instant(), looking).await;
         let (found, frequencies) = looked.map_err(|_| CallError::TimedOut)??;
-        Ok(rank::hits(&query, found, &frequencies))
+        Ok(rank::hits(&query, found, &frequencies, k))
     }
 
     async fn take_in(self, call: Ingest) -> Result<Ingested, KnowledgeError> {

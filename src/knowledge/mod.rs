@@ -121,8 +121,6 @@ pub struct GetDocuments;
 pub enum KnowledgeError {
     #[error("no knowledge `{0}`")]
     Unknown(String),
-    #[error("document: {0}")]
-    Unreadable(String),
     #[error("store: {0}")]
     Store(String),
     /// Our own code panicked in this call; the call alone is lost.

@@ -93,6 +93,9 @@ picture image photo
 verify check validate test
 source citation reference quote
 upgrade update version
+same identical equal alike
+receive get obtain arrive
+twice double two
 启动 开启 运行 打开 开始
 停止 停 中断 终止 打断 停下
 关闭 关掉 关机 退出
@@ -148,6 +151,8 @@ upgrade update version
 忙 繁忙 拥挤
 不理 没反应 没回 不回 没有回复 不回复
 微信 企业微信 企微
+公司 企业 单位
+规章 制度 规定 规则
 ";
 
 #[cfg(test)]

@@ -2,19 +2,19 @@
 //! characters. No dictionary. The same rules read documents and questions. Pure.
 
 use super::{fillers, synonyms};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// Units of a question that count, at most; a pasted page is cut here.
 const UNITS: usize = 64;
-/// A letter sequence longer than this is no word.
-const WORD_CHARS: usize = 64;
+/// A letter sequence longer than this is no word; the rest of it is left out.
+const WORD_BYTES: usize = 64;
 /// Credit for a synonym, and for a character whose pairs are not in the passage but which itself is.
 const SYNONYM: f64 = 0.8;
 const LONE_CHARACTER: f64 = 0.4;
 
 /// A stretch of text without punctuation inside.
 enum Stretch {
-    Word(String),
+    Word { word: String, is_name: bool },
     Characters(Vec<char>),
 }
 
@@ -27,18 +27,26 @@ pub fn is_ideographic(c: char) -> bool {
 fn stretches(text: &str) -> Vec<Stretch> {
     let mut found = Vec::new();
     let (mut word, mut run) = (String::new(), Vec::new());
+    let mut begins_sentence = true;
     for c in text.chars().chain([' ']) {
-        let (in_run, in_word) = (is_ideographic(c), c.is_alphanumeric() && !is_ideographic(c));
+        let in_run = is_ideographic(c);
+        let in_word = c.is_alphanumeric() && !in_run;
         if !in_run && !run.is_empty() {
             found.push(Stretch::Characters(std::mem::take(&mut run)));
+            begins_sentence = false;
         }
         if !in_word && !word.is_empty() {
-            found.push(Stretch::Word(std::mem::take(&mut word)));
+            let is_name = word.chars().skip(usize::from(begins_sentence)).any(char::is_uppercase);
+            let word = std::mem::take(&mut word).to_lowercase();
+            let word = word.chars().filter(|c| c.is_alphanumeric()).collect();
+            found.push(Stretch::Word { word, is_name });
+            begins_sentence = false;
         }
+        begins_sentence |= matches!(c, '.' | '!' | '?' | '\n' | ':' | '。' | '！' | '？' | '：');
         if in_run {
             run.push(c);
-        } else if in_word && word.chars().count() < WORD_CHARS {
-            word.extend(c.to_lowercase().filter(|c| c.is_alphanumeric()));
+        } else if in_word && word.len() < WORD_BYTES {
+            word.push(c);
         }
     }
     found
@@ -49,7 +57,7 @@ pub fn of_text(text: &str) -> Vec<String> {
     let mut terms = Vec::new();
     for stretch in stretches(text) {
         match stretch {
-            Stretch::Word(word) => terms.push(stem(&word)),
+            Stretch::Word { word, .. } => terms.push(stem(&word)),
             Stretch::Characters(run) => terms.extend(pairs(&run)),
         }
     }
@@ -118,50 +126,74 @@ pub struct Unit {
     pub synonyms: Vec<Vec<String>>,
     /// The character itself, for a unit of a run.
     pub character: Option<char>,
+    /// A character with nothing but fillers around it.
+    pub is_alone: bool,
     /// A character that means little alone, such as 会 or 有.
     pub is_function: bool,
+    /// Written as names and abbreviations are: with a capital letter that does not begin a sentence.
+    pub is_name: bool,
 }
 
 impl Unit {
-    /// How far a passage with these terms and characters covers the unit, 0 to 1.
+    /// How far a passage covers the unit, 0 to 1.
     pub fn credit(&self, passage: &PassageTerms) -> f64 {
-        if self.own.iter().any(|term| passage.terms.contains(term)) {
-            return 1.0;
-        }
-        if self.synonyms.iter().any(|terms| terms.iter().all(|term| passage.terms.contains(term))) {
-            return SYNONYM;
-        }
+        let best = |terms: &[String]| terms.iter().map(|term| passage.credit(term)).fold(0.0, f64::max);
+        let all = |terms: &Vec<String>| terms.iter().map(|term| passage.credit(term)).fold(1.0, f64::min);
+        let by_synonym = self.synonyms.iter().filter(|terms| !terms.is_empty()).map(all).fold(0.0, f64::max);
         let has_character = self.character.is_some_and(|c| !self.is_function && passage.characters.contains(&c));
-        if has_character { LONE_CHARACTER } else { 0.0 }
-    }
-
-    /// The unit's part of a word: a run counts about one word for two characters.
-    pub fn share(&self) -> f64 {
-        if self.character.is_some() { 0.5 } else { 1.0 }
+        let by_character = if has_character { LONE_CHARACTER } else { 0.0 };
+        best(&self.own).max(by_synonym * SYNONYM).max(by_character)
     }
 }
 
 /// What a passage offers, for [`Unit::credit`].
 pub struct PassageTerms {
-    terms: HashSet<String>,
+    /// Terms in sight.
+    shown: HashSet<String>,
+    /// Terms of the index words, with the credit that they give.
+    aliases: HashMap<String, f64>,
     characters: HashSet<char>,
     /// Whether a good part of it is written in characters.
     pub is_ideographic: bool,
 }
 
 impl PassageTerms {
-    #[cfg(test)]
-    pub fn has(&self, term: &str) -> bool {
-        self.terms.contains(term)
-    }
-
-    pub fn of(texts: &[&str]) -> Self {
-        let terms = texts.iter().flat_map(|text| of_text(text)).collect();
-        let letters = || texts.iter().flat_map(|text| text.chars()).filter(|c| c.is_alphanumeric());
+    /// Reads what is shown of a passage, and its index words with regard to a question's terms.
+    ///
+    /// An index entry counts by how much of it the question has: `delete old data` is not all that `old` asks about.
+    pub fn of(shown: &[&str], aliases: &str, question: &HashSet<String>) -> Self {
+        let letters = || shown.iter().flat_map(|text| text.chars()).filter(|c| c.is_alphanumeric());
         let characters: HashSet<char> = letters().filter(|c| is_ideographic(*c)).collect();
         let (all, ideographic) = (letters().count(), letters().filter(|c| is_ideographic(*c)).count());
-        Self { terms, characters, is_ideographic: ideographic * 5 > all }
+        let mut credits = HashMap::new();
+        for entry in entries(aliases) {
+            let units = Query::of(entry).units;
+            let credit = share(&units, question).sqrt();
+            for term in units.into_iter().flat_map(|unit| unit.own) {
+                let best: &mut f64 = credits.entry(term).or_default();
+                *best = best.max(credit);
+            }
+        }
+        let shown = shown.iter().flat_map(|text| of_text(text)).collect();
+        Self { shown, aliases: credits, characters, is_ideographic: ideographic * 5 > all }
     }
+
+    fn credit(&self, term: &str) -> f64 {
+        if self.shown.contains(term) { 1.0 } else { self.aliases.get(term).copied().unwrap_or_default() }
+    }
+}
+
+/// Index entries: between commas where there are any, else between spaces.
+fn entries(aliases: &str) -> impl Iterator<Item = &str> {
+    let has_commas = aliases.contains([',', '，', '、']);
+    let between = move |c: char| if has_commas { matches!(c, ',' | '，' | '、') } else { c.is_whitespace() };
+    aliases.split(between).filter(|entry| !entry.trim().is_empty())
+}
+
+/// How much of an index entry the question has, 0 to 1.
+fn share(entry: &[Unit], question: &HashSet<String>) -> f64 {
+    let known = entry.iter().filter(|unit| unit.own.iter().any(|term| question.contains(term))).count();
+    known as f64 / entry.len().max(1) as f64
 }
 
 impl Query {
@@ -170,8 +202,8 @@ impl Query {
         let mut units: Vec<Unit> = Vec::new();
         for stretch in stretches(text) {
             let more = match stretch {
-                Stretch::Word(word) if fillers::is_word(&word) => continue,
-                Stretch::Word(word) => vec![word_unit(&word)],
+                Stretch::Word { word, .. } if fillers::is_word(&word) => continue,
+                Stretch::Word { word, is_name } => vec![Unit { is_name, ..word_unit(&word) }],
                 Stretch::Characters(run) => run_units(&run),
             };
             units.extend(more);
@@ -221,6 +253,8 @@ fn run_units(run: &[char]) -> Vec<Unit> {
                 synonyms: place.as_ref().map(|place| place.synonyms.clone()).unwrap_or_default(),
                 character: Some(*c),
                 is_function: fillers::is_function(*c),
+                is_alone: characters.len() == 1,
+                is_name: false,
             });
         }
     }

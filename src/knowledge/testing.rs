@@ -17,7 +17,6 @@ pub const WITHIN: Duration = Duration::from_secs(20);
 pub struct Room {
     pub store: Store,
     pub ports: BTreeMap<String, Ports>,
-    pub shelf: Shelf,
     pub search: Port<Search>,
     pub assignment: Assignment,
     pub sections: Vec<Arc<Knowledge>>,
@@ -41,7 +40,7 @@ impl Room {
         specs.push(retriever::spec(shelf.clone(), &search));
         specs.push(ingester::spec(&store, shelf.clone(), &assignment));
         let actors = specs.iter().map(|spec| Transient::start(spec, &thread)).collect();
-        Self { store, ports, shelf, search, assignment, sections, thread, _actors: actors, _folder: folder }
+        Self { store, ports, search, assignment, sections, thread, _actors: actors, _folder: folder }
     }
 
     /// The documents of a section as the store has them.

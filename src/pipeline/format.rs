@@ -33,7 +33,7 @@ fn cut(text: &str, limit: usize) -> Vec<String> {
         blocks.clear();
     }
     let mut pieces = Vec::new();
-    let mut at = skip_newlines(&text, 0);
+    let mut at = skip_blanks(&text, 0);
     while at < text.len() {
         let around = blocks.iter().find(|block| block.code.contains(&at));
         let opening = around.map_or("", |block| block.opening(&text));
@@ -44,9 +44,9 @@ fn cut(text: &str, limit: usize) -> Vec<String> {
             let closing = left_open.map(|block| format!("\n{}", block.closing(&text))).unwrap_or_default();
             pieces.push([opening, body, &closing].concat());
         }
-        at = skip_newlines(&text, end);
+        at = skip_blanks(&text, end);
         if let Some(block) = left_open.filter(|block| at >= block.code.end) {
-            at = skip_newlines(&text, at.max(block.whole.end));
+            at = skip_blanks(&text, at.max(block.whole.end));
         }
     }
     pieces
@@ -59,9 +59,10 @@ fn piece_end(text: &str, at: usize, room: usize, blocks: &[Block]) -> usize {
         return text.len();
     }
     let reach = at.saturating_add(room);
-    let near = blocks.iter().filter(|block| block.code.start < reach && at < block.code.end);
-    let reserve = near.map(|block| block.closing(text).len() + 1).max().unwrap_or(0);
-    let splits_fence = |end: usize| blocks.iter().any(|block| block.is_fence_cut_by(end));
+    let is_near = |block: &&Block| block.whole.start < reach && at < block.whole.end;
+    let near: Vec<_> = blocks.iter().filter(is_near).collect();
+    let reserve = near.iter().map(|block| block.closing(text).len() + 1).max().unwrap_or(0);
+    let splits_fence = |end: usize| near.iter().any(|block| block.is_fence_cut_by(end));
     let places = Places::within(rest, room.saturating_sub(reserve), |offset| !splits_fence(at + offset));
     at + places.best().unwrap_or_else(|| rest.chars().next().map_or(rest.len(), char::len_utf8))
 }
@@ -231,16 +232,26 @@ fn code_blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-fn skip_newlines(text: &str, at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
+/// Where the next piece begins: behind blank lines, and behind the spaces of a line that was cut in two.
+fn skip_blanks(text: &str, at: usize) -> usize {
+    let (before, rest) = text.split_at_checked(at).unwrap_or((text, ""));
+    let is_line_start = before.is_empty() || before.ends_with('\n');
+    // By grapheme: a space may carry an accent.
+    let spaces = rest.graphemes(true).take_while(|grapheme| !is_line_start && *grapheme == " ").count();
+    let rest = rest.get(spaces..).unwrap_or_default();
     text.len() - rest.trim_start_matches('\n').len()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{Platform, ReplyFormat};
+    use crate::platforms;
+    use crate::supervise::Port;
     use proptest::prelude::*;
+    use pulldown_cmark::{Event, Parser, Tag, TagEnd};
     use serde_json::Value;
+    use std::sync::Arc;
 
     /// Fences that are not closed, by a count of our own.
     fn open_fences(part: &str) -> usize {
@@ -350,11 +361,32 @@ mod tests {
         assert_eq!(pieces.concat(), text);
     }
 
+    #[test]
+    fn a_platform_shows_its_own_markup_within_its_own_limit() {
+        let entry = |reply_format| PlatformEntry {
+            kind: &platforms::wecom::KIND,
+            section: Arc::new(Platform { reply_format, ..Platform::default() }),
+            ingress: None,
+            deliver: Port::new("Deliver", 1),
+            preview: Port::new("Preview", 1),
+        };
+        let text = format!("# 标题\n\n{}", "**重点** 和 `代码`。".repeat(200));
+        let plain = parts(&text, Some(&entry(ReplyFormat::Text)));
+        assert_eq!(letters(&plain.concat()), letters(&format!("标题{}", "重点和代码。".repeat(200))));
+        let marked = parts(&text, Some(&entry(ReplyFormat::Markdown)));
+        assert!(marked[0].starts_with("# 标题\n\n**重点** 和 `代码`。**重点**"));
+        assert!(plain.len() > 1 && plain.iter().chain(&marked).all(|part| part.len() <= 2048));
+        assert_eq!(parts(&text, None), [text]);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(128))]
 
         #[test]
-        fn parts_fit_and_lose_nothing(text in any::<String>(), limit in 16usize..200) {
+        fn parts_fit_and_lose_nothing(
+            text in prop_oneof![any::<String>(), "(?s).{0,300}", "[a-c .\n。”你👋\u{301}]{0,400}"],
+            limit in 16usize..200,
+        ) {
             let pieces = cut(&text, limit);
             prop_assert!(pieces.iter().all(|piece| !piece.trim().is_empty() && piece.len() <= limit), "{pieces:?}");
             if !text.contains("```") && !text.contains("~~~") {
@@ -380,6 +412,33 @@ mod tests {
             }
             let words = |text: &str| letters(&text.replace("```python", "").replace('`', ""));
             prop_assert_eq!(words(&pieces.concat()), words(&text));
+        }
+
+        #[test]
+        fn code_stays_code_and_prose_stays_prose(
+            paragraphs in proptest::collection::vec((any::<bool>(), "[a-z][a-z \n]{0,90}"), 1..12),
+            limit in 64usize..300,
+        ) {
+            let block = |(is_code, text): &(bool, String)| match is_code {
+                true => format!("```rust\n{text}\n```\n\n"),
+                false => format!("{}\n\n", text.split_whitespace().collect::<Vec<_>>().join("     ")),
+            };
+            let text: String = paragraphs.iter().map(block).collect();
+            let code_of = |text: &str| {
+                let mut is_code = false;
+                let mut code = String::new();
+                for event in Parser::new(text) {
+                    match event {
+                        Event::Start(Tag::CodeBlock(_)) => is_code = true,
+                        Event::End(TagEnd::CodeBlock) => is_code = false,
+                        Event::Text(text) if is_code => code.push_str(&text),
+                        _ => {}
+                    }
+                }
+                letters(&code)
+            };
+            let pieces = cut(&text, limit);
+            prop_assert_eq!(pieces.iter().map(|piece| code_of(piece)).collect::<String>(), code_of(&text), "{:?}", pieces);
         }
 
         #[test]

@@ -24,7 +24,19 @@ pub fn render(markdown: &str, dialect: Dialect) -> Cow<'_, str> {
 
 /// WeCom's text messages make a link of `<a href=…>` with its target out of sight; what a model wrote stays text.
 fn without_anchors(text: &str) -> String {
-    text.replace("<a ", "< a ").replace("<A ", "< A ").replace("<a\n", "< a\n").replace("<A\n", "< A\n")
+    let mut safe = String::with_capacity(text.len());
+    for (number, piece) in text.split('<').enumerate() {
+        if number > 0 {
+            safe.push('<');
+        }
+        let mut letters = piece.chars();
+        let is_tag = letters.next().is_some_and(|letter| letter.eq_ignore_ascii_case(&'a'));
+        if number > 0 && is_tag && letters.next().is_some_and(char::is_whitespace) {
+            safe.push(' ');
+        }
+        safe.push_str(piece);
+    }
+    safe
 }
 
 /// Text in the making. Line breaks are kept back until something follows them.
@@ -264,6 +276,7 @@ mod tests {
             ("entity", "a &amp; b &lt;c&gt;", "a & b <c>"),
             ("generics", "use Vec<String> here", "use Vec<String> here"),
             ("hidden link", "<a href=\"https://evil\">bank</a>", "< a href=\"https://evil\">bank</a>"),
+            ("hidden link over lines", "`<A\thref='https://evil'>`", "< A\thref='https://evil'>"),
             ("comment alone", "<!-- note -->", "<!-- note -->"),
             ("definition alone", "[a]: https://e.com", "[a]: https://e.com"),
         ];

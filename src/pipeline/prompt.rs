@@ -90,3 +90,182 @@ fn pseudonym(sender: &str) -> String {
     let digest = Sha256::digest(sender.as_bytes());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::{Assistant, Config, Provider, Secret};
+    use crate::directory::{Directory, Snapshot};
+    use crate::domain::{InboundKind, InstanceId, Lane, Mark, ReplyText};
+    use crate::pipeline::{Outcome, Turn, Wiring, run};
+    use crate::providers::manager::ProviderManager;
+    use crate::simulate::openai::{Fault, Options, Rule, Running, start};
+    use crate::store::Store;
+    use crate::store::history::{Exchange, remember};
+    use crate::store::inbox::{Claim, Row};
+    use crate::supervise::{ChildSpec, Port, Thread, VitalsBoard, keep_root};
+    use crate::{egress, providers};
+    use arc_swap::ArcSwap;
+    use serde_json::{Value, json};
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+    use std::sync::atomic::Ordering;
+    use tokio::sync::{oneshot, watch};
+
+    /// A pipeline whose only provider talks to a stand-in.
+    struct Bench {
+        upstream: Running,
+        wiring: Wiring,
+        _folder: tempfile::TempDir,
+        _leashes: Vec<oneshot::Sender<()>>,
+    }
+
+    impl Bench {
+        async fn new(context_tokens: usize, past: &[(&str, &str)]) -> Self {
+            egress::install_tls();
+            let upstream = start(Options::default()).unwrap();
+            let section = Provider {
+                id: "gpt".into(),
+                kind: "openai".into(),
+                base_url: Some(upstream.base_url().parse().unwrap()),
+                api_key: Secret::new("sk-1"),
+                models: vec!["gpt-4o-mini".into()],
+                context_tokens: Some(context_tokens),
+                answer_tokens: Some(56),
+                ..Provider::default()
+            };
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::open(&folder.path().join("test.db"), Arc::new(|_| ())).unwrap();
+            let past: Vec<_> = past.iter().map(|(q, a)| ((*q).to_owned(), (*a).to_owned())).collect();
+            let remembering = store.write(move |conn| {
+                for (message, (question, answer)) in (1..).zip(past) {
+                    remember(conn, "web/c", &Exchange { message, question, answer }, message)?;
+                }
+                Ok(())
+            });
+            remembering.await.unwrap();
+            let complete = Port::new("Complete", 4);
+            let manager = Port::new("Ask", 4);
+            let lineup = Arc::new(ArcSwap::from_pointee(BTreeMap::from([("gpt".to_owned(), complete.clone())])));
+            let kind = providers::kind("openai").unwrap();
+            let provider = (kind.spec)(&Arc::new(section.clone()), &complete);
+            let managing = InstanceId::core("manager");
+            let manage = ChildSpec::of(managing, move || ProviderManager::new(lineup.clone())).fills(&manager).build();
+            let leashes = [provider, manage].map(keep).into();
+            let assistant = Assistant { id: "a".into(), providers: vec!["gpt".into()], ..Assistant::default() };
+            let config = Config { providers: vec![section], assistants: vec![assistant], ..Config::default() };
+            let snapshot = Snapshot { config: Arc::new(config), ..Snapshot::default() };
+            let directory = Directory::new(snapshot);
+            let wiring = Wiring { store, directory, retriever: Port::new("Search", 1), manager };
+            Self { upstream, wiring, _folder: folder, _leashes: leashes }
+        }
+
+        /// Runs one turn: the reply, and the details of the trace by step.
+        async fn turn(&self, question: &str) -> (ReplyText, BTreeMap<&'static str, Value>) {
+            let (_keep, cancelled) = watch::channel(false);
+            let mut turn = Turn::new(Claim { head: row(question), merged: vec![] }, &self.wiring, cancelled);
+            let Outcome::Answer { reply, .. } = run(&mut turn, &self.wiring).await else {
+                panic!("no answer: {:?}", turn.steps)
+            };
+            (reply, turn.steps.into_iter().map(|step| (step.step, step.detail)).collect())
+        }
+
+        /// The texts of the newest request's messages.
+        fn sent(&self) -> Vec<String> {
+            let request = self.upstream.prompts().pop().unwrap();
+            let messages = request["messages"].as_array().unwrap().iter();
+            messages.map(|message| message["content"].as_str().unwrap().to_owned()).collect()
+        }
+    }
+
+    fn keep(spec: ChildSpec) -> oneshot::Sender<()> {
+        let (leash, end) = oneshot::channel();
+        let board = VitalsBoard::default();
+        actix_rt::spawn(keep_root(spec, Thread::start("test"), board, Arc::new(|_| ()), end));
+        leash
+    }
+
+    fn row(text: &str) -> Row {
+        Row {
+            id: 100,
+            platform: "web".into(),
+            conversation: "web/c".into(),
+            lane: Lane::Normal,
+            is_group: false,
+            kind: InboundKind::Message,
+            sender: "s".into(),
+            sender_name: None,
+            text: text.into(),
+            parts: vec![],
+            reply_route: Value::Null,
+            sent_at: 0,
+            received_at: 0,
+            attempt: 1,
+            strikes: 0,
+            noticed: false,
+        }
+    }
+
+    #[actix_rt::test]
+    async fn the_model_hears_what_was_said_before_oldest_first() {
+        let bench = Bench::new(16_384, &[("q1", "a1"), ("q2", "a2")]).await;
+        let (reply, trace) = bench.turn("echo:now").await;
+        assert_eq!(reply.text, "now");
+        assert_eq!(bench.sent(), ["q1", "a1", "q2", "a2", "echo:now"]);
+        let recalled = &trace["recalled"];
+        assert_eq!((&recalled["exchanges"], &recalled["left_out"]), (&json!(2), &json!(0)));
+        assert_eq!(recalled["counted"], false, "what surely fits is not counted");
+    }
+
+    #[actix_rt::test]
+    async fn history_that_does_not_fit_is_left_out_oldest_first_and_the_trace_says_so() {
+        let long = "word ".repeat(300);
+        let bench = Bench::new(556, &[("q1", &long), ("q2", &long), ("q3", "a3")]).await;
+        let (reply, trace) = bench.turn("echo:now").await;
+        assert_eq!(reply.text, "now");
+        assert_eq!(bench.sent(), ["q2", long.as_str(), "q3", "a3", "echo:now"]);
+        let recalled = &trace["recalled"];
+        assert_eq!((&recalled["exchanges"], &recalled["left_out"]), (&json!(2), &json!(1)));
+        assert_eq!((&recalled["counted"], &recalled["budget"]), (&json!(true), &json!(500)));
+        assert!(recalled["tokens"].as_u64().unwrap() <= 500, "{recalled}");
+    }
+
+    #[actix_rt::test]
+    async fn a_question_that_does_not_fit_is_answered_without_asking_anyone() {
+        let bench = Bench::new(256, &[]).await;
+        let (reply, _) = bench.turn(&"word ".repeat(300)).await;
+        assert_eq!(reply.mark, Some(Mark::Refused));
+        assert!(reply.text.contains("too long"), "{}", reply.text);
+        assert_eq!(bench.upstream.counters.requests.load(Ordering::Relaxed), 0);
+    }
+
+    #[actix_rt::test]
+    async fn an_upstream_that_finds_it_too_long_is_asked_once_more_with_half() {
+        let too_long = |times| Rule {
+            times: Some(times),
+            ..Rule::always(Fault::Status {
+                status: 400,
+                code: Some("context_length_exceeded".into()),
+                message: None,
+                retry_after: None,
+            })
+        };
+        let bench = Bench::new(16_384, &[("q1", "a1"), ("q2", "a2"), ("q3", "a3")]).await;
+        bench.upstream.set_script(vec![too_long(1)]);
+        let (reply, trace) = bench.turn("echo:now").await;
+        assert_eq!(reply.text, "now");
+        assert_eq!(bench.sent(), ["q3", "a3", "echo:now"]);
+        assert_eq!(trace["shortened"], json!({ "exchanges": 1, "of": 3 }));
+        bench.upstream.set_script(vec![too_long(9)]);
+        let (reply, _) = bench.turn("echo:never").await;
+        assert_eq!(reply.mark, Some(Mark::Refused));
+        assert_eq!(bench.upstream.counters.requests.load(Ordering::Relaxed), 4);
+    }
+
+    #[actix_rt::test]
+    async fn an_answer_that_reached_its_limit_says_so() {
+        let bench = Bench::new(16_384, &[]).await;
+        bench.upstream.set_script(vec![Rule::always(Fault::Finish { reason: "length".into() })]);
+        let (reply, _) = bench.turn("echo:begun").await;
+        assert_eq!(reply.text, "begun\n\n(The answer reached its length limit here.)");
+    }
+}

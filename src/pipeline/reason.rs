@@ -9,6 +9,7 @@ use crate::providers::tokens::halved;
 use crate::providers::{Delta, Prompt, ProviderError};
 use crate::store::inbox::Release;
 use crate::supervise::{CallError, Port};
+use crate::telemetry::metrics;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
     match round {
         Round::Whole(answered) => {
             let usage = &answered.usage;
+            metrics::tokens(&usage.answered_by, usage.prompt_tokens, usage.completion_tokens);
             turn.note(
                 "answered",
                 json!({
@@ -52,7 +54,7 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
                     "chars": text.chars().count(),
                 }),
             );
-            if text.is_empty() {
+            if text.trim().is_empty() {
                 return Flow::Answer(turn.say(&turn.config.pipeline.replies.failed, Mark::Failed));
             }
             note_fallback(turn, &answered);
@@ -154,7 +156,7 @@ fn note_fallback(turn: &mut Turn, answered: &Answered) {
 fn stopped(turn: &Turn, text: String) -> ReplyText {
     let words = turn.config.pipeline.replies.stopped.in_language_of(&turn.question);
     let can_show_marks = turn.platform.as_ref().is_some_and(|platform| platform.kind.limits.previews_per_second > 0);
-    let text = match (text.is_empty(), can_show_marks) {
+    let text = match (text.trim().is_empty(), can_show_marks) {
         (true, _) => words.to_owned(),
         (false, true) => text,
         (false, false) => format!("{text}\n\n{words}"),
@@ -166,7 +168,7 @@ fn lost(turn: &mut Turn, text: String, unanswered: Unanswered) -> Flow {
     let Unanswered { error, attempts } = unanswered;
     let reason = error.to_string();
     turn.note("unanswered", json!({ "reason": reason, "attempts": attempts, "chars": text.chars().count() }));
-    if !text.is_empty() && !matches!(error, ProviderError::Bug(_)) {
+    if !text.trim().is_empty() && !matches!(error, ProviderError::Bug(_)) {
         return Flow::Answer(incomplete(turn, text));
     }
     if matches!(error, ProviderError::TooLong(_)) {

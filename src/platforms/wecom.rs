@@ -18,6 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// `kind = "wecom"`.
 pub static KIND: Kind = Kind {
     name: "wecom",
     // 2048 bytes for text and Markdown alike, the rest is cut off without an error ("发送应用消息"); 10,000 calls a
@@ -79,7 +80,8 @@ impl Callback {
 
 impl Ingress for Callback {
     /// A GET is WeCom's URL verification and is answered with the decrypted `echostr`; a POST brings one event and is
-    /// answered with an empty body.
+    /// answered with an empty body. A genuine POST that cannot be read is acknowledged and logged: WeCom would only
+    /// send it again.
     fn open(&self, call: Call<'_>) -> Result<Opened, Rejection> {
         let stamp = Stamp::of(call.query)?;
         if call.is_get {
@@ -88,7 +90,14 @@ impl Ingress for Callback {
         }
         let xml = self.envelope.open(&stamp, encrypted_element(call.body)?, call.now, self.skew)?;
         let origin = Origin { platform: &self.platform, agent_id: self.agent_id, now: call.now };
-        Ok(Opened { events: vec![decode(&xml, &origin)?], ack: String::new() })
+        let events = match decode(&xml, &origin) {
+            Ok(event) => vec![event],
+            Err(reason) => {
+                tracing::warn!(platform.id = self.platform, %reason, "acknowledged a genuine callback that is unreadable");
+                Vec::new()
+            }
+        };
+        Ok(Opened { events, ack: String::new() })
     }
 }
 
@@ -144,6 +153,7 @@ mod tests {
     use crate::domain::{Deadline, InboundKind};
     use crate::egress;
     use crate::simulate::wecom::{Options, Script, StandIn, start};
+    use crate::supervise::{Thread, Transient};
     use actix::Addr;
     use futures_util::future::join_all;
     use proptest::prelude::*;
@@ -212,6 +222,18 @@ mod tests {
         assert!(matches!(refused(query, &body.replace("cpVez", "cpVey"), 1_700_000_001), Rejection::Forged(_)));
         assert!(matches!(refused(query, "<xml/>", 1_700_000_001), Rejection::Malformed(_)));
         assert!(matches!(refused("timestamp=1&nonce=2", body, 1_700_000_001), Rejection::Malformed(_)));
+    }
+
+    #[test]
+    fn a_genuine_callback_that_is_unreadable_is_not_asked_for_again() {
+        let section = section();
+        let envelope = Envelope::new(&section.token, &section.encoding_aes_key, &section.corp_id).unwrap();
+        let encrypted = envelope.encrypt([1; 16], "<!DOCTYPE x [<!ENTITY a 'b'>]><xml><MsgType>text</MsgType></xml>");
+        let query = format!("msg_signature={}&timestamp=5&nonce=n", envelope.sign("5", "n", &encrypted));
+        let body = format!("<xml><Encrypt>{encrypted}</Encrypt></xml>");
+        let ingress = (KIND.ingress)(&section, Duration::ZERO).unwrap();
+        let opened = ingress.open(Call { is_get: false, query: &query, body: body.as_bytes(), now: 5 });
+        assert_eq!(opened, Ok(Opened { events: Vec::new(), ack: String::new() }));
     }
 
     proptest! {
@@ -447,6 +469,25 @@ mod tests {
         let outcomes: Vec<_> = results.iter().map(|result| outcome(result.as_ref().unwrap())).collect();
         assert_eq!(outcomes, [("later", 1), ("delivered", 1)]);
         assert!(!bad.begun.is_raised());
+        stand_in.stop().await;
+    }
+
+    #[actix_rt::test]
+    async fn the_supervised_child_fills_its_port() {
+        egress::install_tls();
+        let stand_in = start(Options::default()).await.unwrap();
+        let section = config::Platform { api_base: Some(stand_in.base().parse().unwrap()), ..section() };
+        let ports = Ports::of(&section);
+        let spec = (KIND.spec)(&Wiring::default(), &Arc::new(section), &ports);
+        let thread = Thread::start("platforms");
+        let child = Transient::start(&spec, &thread);
+        while !ports.deliver.is_up() {
+            tokio::task::yield_now().await;
+        }
+        let result = ports.deliver.ask(deliver("zhangsan", "hi"), Duration::from_secs(20)).await.unwrap();
+        assert_eq!((spec.id.as_str(), outcome(&result)), ("platform/sales", ("delivered", 1)));
+        drop(child);
+        thread.stop();
         stand_in.stop().await;
     }
 }

@@ -96,13 +96,11 @@ pub(super) fn send_error(code: i64, detail: &str, back_off: Duration, now: i64) 
 
 /// The error for a code that a token was answered with. Nothing was sent; what cannot pass is the configuration's.
 pub(super) fn token_error(code: i64, detail: &str, now: i64) -> PlatformError {
-    match send_error(code, detail, RETRY_TOKEN, now) {
-        _ if action_of(code).0 == Refresh => {
-            let (_, meaning) = action_of(code);
-            PlatformError::Misconfigured(format!("WeCom gave no access token, {code}: {meaning} ({detail})"))
+    match action_of(code) {
+        (BackOff | WaitOut, _) => send_error(code, detail, RETRY_TOKEN, now),
+        (Refresh | Cut | GiveUp | Report, meaning) => {
+            PlatformError::Misconfigured(format!("WeCom gives no access token, {code}: {meaning} ({detail})"))
         }
-        PlatformError::Rejected(reason) | PlatformError::TooLong(reason) => PlatformError::Misconfigured(reason),
-        error => error,
     }
 }
 

@@ -115,7 +115,7 @@ fn quote(text: &mut String, number: usize, passage: &Passage, limit: usize, sour
     // Writing to a string cannot fail.
     let _ = write!(
         text,
-        "\n\n**{heading}** [{number}]\n\n{}\n\n{source}{title}（{document}）",
+        "\n\n**{heading}** [{number}]\n\n{}\n\n{source}{title} ({document})",
         excerpt(&passage.text, limit)
     );
 }
@@ -219,6 +219,7 @@ fn nothing_fits() -> Words {
 mod tests {
     use super::*;
     use crate::providers::{Line, Role};
+    use crate::supervise::{Thread, Transient};
 
     fn passage(heading: &str, text: &str, score: f64, fits: bool) -> Passage {
         let (document, title) = ("guide/a.md".to_owned(), "Guide".to_owned());
@@ -289,10 +290,53 @@ mod tests {
         assert_eq!(stream(&text, &deltas, deadline).await, Err(ProviderError::Cancelled));
     }
 
+    struct Running {
+        complete: Port<Complete>,
+        thread: Thread,
+        _actor: Transient,
+    }
+
+    fn run() -> Running {
+        let section = Arc::new(config::Provider { id: "guide".into(), kind: "local".into(), ..Default::default() });
+        let (complete, thread) = (Port::new("Complete", 8), Thread::start("local-test"));
+        let actor = Transient::start(&(KIND.spec)(&section, &complete), &thread);
+        Running { complete, thread, _actor: actor }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.thread.stop();
+        }
+    }
+
+    async fn complete(running: &Running, prompt: Prompt) -> (Result<Usage, ProviderError>, String) {
+        let within = std::time::Duration::from_secs(10);
+        let (deltas, mut incoming) = mpsc::channel(64);
+        let call = Complete { prompt: Arc::new(prompt), deadline: Deadline::after(within), deltas };
+        let answered = running.complete.ask(call, within).await.unwrap();
+        let mut text = String::new();
+        while let Some(piece) = incoming.recv().await {
+            text.push_str(&piece);
+        }
+        (answered, text)
+    }
+
+    #[actix_rt::test]
+    async fn the_actor_answers_and_says_who_it_was() {
+        let running = run();
+        let (usage, text) = complete(&running, prompt("how?", vec![passage("Backup", "Copy it.", 1.0, true)])).await;
+        assert_eq!(usage.unwrap().answered_by, "guide/local");
+        assert!(text.contains("Copy it."));
+        assert!(complete(&running, Prompt::default()).await.1.contains("nothing"), "an empty prompt is no accident");
+    }
+
     #[cfg(feature = "chaos-tests")]
     #[actix_rt::test]
     async fn a_marked_question_costs_its_own_call_only() {
-        let marked = prompt(crate::sabotage::MARK, Vec::new());
-        assert!(contained(async { answer(&marked) }).await.is_err());
+        let running = run();
+        let marked = complete(&running, prompt(crate::sabotage::MARK, Vec::new()));
+        let (marked, innocent) = tokio::join!(marked, complete(&running, prompt("hello", Vec::new())));
+        assert!(matches!(marked.0, Err(ProviderError::Bug(_))), "{:?}", marked.0);
+        assert!(innocent.0.is_ok() && innocent.1.contains("MindBot"));
     }
 }

@@ -4,6 +4,7 @@
 //! is repeated in an honest sentence. `/__calls` tells what has happened, `/__prompts` the newest requests, and a
 //! `POST /__script` replaces the faults.
 
+use super::openai_answer::{Answer, Ask, FOREVER, Step};
 use super::openai_script::{Dice, Script};
 pub use super::openai_script::{Fault, Rule};
 use actix_web::dev::ServerHandle;
@@ -13,7 +14,7 @@ use actix_web::web::{self, Bytes, Data};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use arc_swap::ArcSwap;
 use futures_util::stream;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::io;
@@ -24,13 +25,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// The largest request that is read.
 const MAX_BODY: usize = 16 * 1024 * 1024;
+const MAX_KEPT: usize = 1024 * 1024;
 /// Cancelled calls that are remembered with their times.
 const CANCELLATIONS_KEPT: usize = 1000;
-const SLOW_WORD: Duration = Duration::from_millis(100);
-/// Gives the server time to send what it has before the connection is cut.
-const FLUSH: Duration = Duration::from_millis(5);
-const FOREVER: Duration = Duration::from_secs(24 * 3600);
-const EVENT_STREAM: &str = "text/event-stream";
 const MODELS: [&str; 2] = ["gpt-4o-mini", "gpt-4o"];
 
 /// How the stand-in behaves.
@@ -49,7 +46,7 @@ pub struct Options {
     /// The only key that is accepted; `None` accepts any.
     pub key: Option<String>,
     pub script: Vec<Rule>,
-    /// Requests that `/__prompts` remembers.
+    /// Requests that `/__prompts` remembers, of those of at most 1 MiB.
     pub prompts_kept: usize,
 }
 
@@ -221,6 +218,9 @@ struct Stage {
 
 impl Stage {
     fn remember(&self, body: Bytes) {
+        if body.len() > MAX_KEPT {
+            return;
+        }
         let mut prompts = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
         prompts.push_back(body);
         while prompts.len() > self.options.prompts_kept {
@@ -262,22 +262,6 @@ async fn models() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "object": "list", "data": models }))
 }
 
-/// The part of a request that decides the answer.
-#[derive(Deserialize)]
-struct Ask {
-    model: String,
-    messages: Vec<Value>,
-    #[serde(default)]
-    stream: Option<bool>,
-    stream_options: Option<StreamOptions>,
-}
-
-#[derive(Deserialize)]
-struct StreamOptions {
-    #[serde(default)]
-    include_usage: bool,
-}
-
 async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let call = stage.counters.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let open = OpenCall::new(&stage, call);
@@ -293,7 +277,7 @@ async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResp
     };
     let prompt_bytes = body.len();
     stage.remember(body);
-    let question = ask.messages.last().map(|message| text_of(&message["content"])).unwrap_or_default();
+    let question = ask.question();
     let fault = stage.script.load().fault(call, &question, &stage.dice).cloned();
     actix_rt::time::sleep(stage.delay()).await;
     match &fault {
@@ -308,16 +292,35 @@ async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResp
         }
         _ => {}
     }
-    Answer::new(call, &ask, question, prompt_bytes, stage.options.chunks).play(fault, open)
+    play(Answer::new(call, &ask, &question, prompt_bytes, stage.options.chunks), fault, open)
 }
 
-/// The text of a message, whose content is a string, a list of parts, or null.
-fn text_of(content: &Value) -> String {
-    match content {
-        Value::String(text) => text.clone(),
-        Value::Array(parts) => parts.iter().filter_map(|part| part["text"].as_str()).collect::<Vec<_>>().join("\n"),
-        _ => String::new(),
-    }
+/// Sends an answer as its steps say.
+fn play(answer: Answer, fault: Option<Fault>, mut open: OpenCall) -> HttpResponse {
+    open.is_faulty = fault.is_some();
+    let media_type = match &fault {
+        Some(Fault::ContentType { value }) => value.clone(),
+        _ if answer.is_streamed => "text/event-stream".to_owned(),
+        _ => "application/json".to_owned(),
+    };
+    let steps = answer.steps(fault).into_iter();
+    let body = stream::unfold((steps, open), |(mut steps, mut open)| async move {
+        loop {
+            match steps.next() {
+                Some(Step::Wait(time)) => actix_rt::time::sleep(time).await,
+                Some(Step::Send(bytes)) => return Some((Ok(bytes), (steps, open))),
+                Some(Step::Cut) => {
+                    open.has_ended();
+                    return Some((Err(io::Error::other("cut by the script")), (steps, open)));
+                }
+                None => {
+                    open.has_ended();
+                    return None;
+                }
+            }
+        }
+    });
+    HttpResponse::Ok().insert_header((CONTENT_TYPE, media_type)).streaming(body)
 }
 
 fn error(status: u16, code: Option<&str>, message: &str) -> HttpResponse {
@@ -331,169 +334,6 @@ fn error(status: u16, code: Option<&str>, message: &str) -> HttpResponse {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let error = json!({ "message": message, "type": kind, "param": null, "code": code.or(usual_code) });
     HttpResponse::build(status).insert_header(("x-request-id", "req_standin")).json(json!({ "error": error }))
-}
-
-/// One step of an answer.
-enum Step {
-    Wait(Duration),
-    Send(Bytes),
-    /// Closes the connection in the middle of the body.
-    Cut,
-}
-
-/// One answer before anything has gone wrong with it.
-struct Answer {
-    id: String,
-    model: String,
-    created: u64,
-    pieces: Vec<String>,
-    pause: Option<Duration>,
-    is_streamed: bool,
-    counts: Option<(u64, u64)>,
-    finish: String,
-}
-
-impl Answer {
-    fn new(call: u64, ask: &Ask, question: String, prompt_bytes: usize, chunks: usize) -> Self {
-        let words = question.strip_prefix("slow:").and_then(|count| count.trim().parse::<u32>().ok());
-        let (pieces, pause) = match (words, question.strip_prefix("echo:")) {
-            (Some(count), _) => ((1..=count).map(|word| format!("word{word} ")).collect(), Some(SLOW_WORD)),
-            (None, Some(text)) => (pieces(text, chunks), None),
-            (None, None) => {
-                let sentence = format!(
-                    "This is a stand-in for a model, which repeats what it was asked and knows nothing: {question}"
-                );
-                (pieces(&sentence, chunks), None)
-            }
-        };
-        let is_streamed = ask.stream.unwrap_or(false);
-        let wants_counts = !is_streamed || ask.stream_options.as_ref().is_some_and(|options| options.include_usage);
-        let written = pieces.iter().map(String::len).sum::<usize>();
-        let tokens = |bytes: usize| u64::try_from(bytes.div_ceil(4)).unwrap_or(u64::MAX);
-        Self {
-            id: format!("chatcmpl-standin{call}"),
-            model: ask.model.clone(),
-            created: unix_ms() / 1000,
-            pieces,
-            pause,
-            is_streamed,
-            counts: wants_counts.then(|| (tokens(prompt_bytes), tokens(written))),
-            finish: "stop".into(),
-        }
-    }
-
-    fn play(mut self, fault: Option<Fault>, mut open: OpenCall) -> HttpResponse {
-        open.is_faulty = fault.is_some();
-        if let Some(Fault::Finish { reason }) = &fault {
-            self.finish.clone_from(reason);
-        }
-        let media_type = match &fault {
-            Some(Fault::ContentType { value }) => value.clone(),
-            _ if self.is_streamed => EVENT_STREAM.to_owned(),
-            _ => "application/json".to_owned(),
-        };
-        let events = if self.is_streamed { self.events() } else { vec![self.whole()] };
-        let steps = self.steps(events, fault);
-        let body = stream::unfold((steps.into_iter(), open), |(mut steps, mut open)| async move {
-            loop {
-                match steps.next() {
-                    Some(Step::Wait(time)) => actix_rt::time::sleep(time).await,
-                    Some(Step::Send(bytes)) => return Some((Ok(bytes), (steps, open))),
-                    Some(Step::Cut) => {
-                        open.has_ended();
-                        return Some((Err(io::Error::other("cut by the script")), (steps, open)));
-                    }
-                    None => {
-                        open.has_ended();
-                        return None;
-                    }
-                }
-            }
-        });
-        HttpResponse::Ok().insert_header((CONTENT_TYPE, media_type)).streaming(body)
-    }
-
-    /// The events of the stream: one for each piece, then what ends it.
-    fn events(&self) -> Vec<String> {
-        let (id, model) = (&self.id, json!(self.model));
-        let head = format!(
-            r#"data: {{"id":"{id}","object":"chat.completion.chunk","created":{},"model":{model},"system_fingerprint":null"#,
-            self.created
-        );
-        let event = |delta: &str, finish: &str| {
-            format!(
-                "{head},\"choices\":[{{\"index\":0,\"delta\":{delta},\"logprobs\":null,\"finish_reason\":{finish}}}]}}\n\n"
-            )
-        };
-        let mut events = Vec::with_capacity(self.pieces.len() + 4);
-        events.push(event(r#"{"role":"assistant","content":""}"#, "null"));
-        events.extend(self.pieces.iter().map(|piece| event(&format!(r#"{{"content":{}}}"#, json!(piece)), "null")));
-        events.push(event("{}", &json!(self.finish).to_string()));
-        events.extend(self.usage().map(|usage| format!("{head},\"choices\":[],\"usage\":{usage}}}\n\n")));
-        events.push("data: [DONE]\n\n".into());
-        events
-    }
-
-    fn usage(&self) -> Option<Value> {
-        let (prompt, completion) = self.counts?;
-        let total = prompt + completion;
-        Some(json!({ "prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total }))
-    }
-
-    fn whole(&self) -> String {
-        let message = json!({ "role": "assistant", "content": self.pieces.concat(), "refusal": null });
-        let choice = json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": self.finish });
-        let completion = json!({
-            "id": self.id, "object": "chat.completion", "created": self.created, "model": self.model,
-            "choices": [choice], "usage": self.usage(),
-        });
-        completion.to_string()
-    }
-
-    /// Lays the events out in time. Without a pause everything is one write.
-    fn steps(&self, mut events: Vec<String>, fault: Option<Fault>) -> Vec<Step> {
-        let mut end = Vec::new();
-        // The first event carries the role and no text.
-        let keep = |after: usize, events: &mut Vec<String>| events.truncate(after + 1);
-        match fault {
-            Some(Fault::Cut { after }) => {
-                keep(after, &mut events);
-                end = vec![Step::Wait(FLUSH), Step::Cut];
-            }
-            Some(Fault::Stall { after }) => {
-                keep(after, &mut events);
-                end = vec![Step::Wait(FOREVER)];
-            }
-            Some(Fault::StreamError { after, code }) => {
-                keep(after, &mut events);
-                let error = json!({ "message": "the script says so", "type": "server_error", "code": code });
-                events.push(format!("data: {}\n\ndata: [DONE]\n\n", json!({ "error": error })));
-            }
-            Some(Fault::NoEnd) => keep(self.pieces.len(), &mut events),
-            Some(Fault::Garbage) => events = vec!["data: {\"choices\": [}\n\ndata: ]]\n\n".into()],
-            Some(Fault::GiantLine { bytes }) => events = vec!["data: ".into(), "x".repeat(bytes)],
-            Some(Fault::SlowBytes { every_ms }) => {
-                let every = Duration::from_millis(every_ms);
-                let bytes = events.concat().into_bytes().into_iter();
-                return bytes.flat_map(|byte| [Step::Wait(every), Step::Send(Bytes::from(vec![byte]))]).collect();
-            }
-            _ => {}
-        }
-        let mut steps: Vec<Step> = match self.pause {
-            Some(pause) => events.into_iter().flat_map(|event| [Step::Wait(pause), Step::Send(event.into())]).collect(),
-            None => vec![Step::Send(events.concat().into())],
-        };
-        steps.extend(end);
-        steps
-    }
-}
-
-/// Cuts a text into at most `count` pieces of nearly the same number of characters.
-fn pieces(text: &str, count: usize) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let count = count.clamp(1, chars.len().max(1));
-    let bounds = (0..count).map(|n| (n * chars.len() / count, (n + 1) * chars.len() / count));
-    bounds.filter_map(|(from, to)| chars.get(from..to)).map(|piece| piece.iter().collect()).collect()
 }
 
 fn unix_ms() -> u64 {
@@ -551,5 +391,71 @@ impl Drop for OpenCall {
         while list.len() > CANCELLATIONS_KEPT {
             list.pop_front();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn post(running: &Running, path: &str, body: Value) -> (u16, String) {
+        crate::egress::install_tls();
+        let client = crate::egress::client(Duration::from_secs(5)).unwrap();
+        let url = format!("http://127.0.0.1:{}{path}", running.port);
+        let answer = client.post(url).bearer_auth("sk-1").body(body.to_string()).send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    }
+
+    fn question(text: &str) -> Value {
+        json!({ "model": "m", "messages": [{ "role": "system", "content": "s" }, { "content": text, "role": "user" }] })
+    }
+
+    #[actix_rt::test]
+    async fn whole_answers_have_the_shape_that_clients_expect() {
+        let running = start(Options::default()).unwrap();
+        let (status, body) = post(&running, "/v1/chat/completions", question("echo:你好")).await;
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, &body["object"]), (200, &json!("chat.completion")));
+        assert_eq!(body["choices"][0]["message"]["content"], "你好");
+        assert!(body["usage"]["total_tokens"].as_u64().unwrap() > 0);
+        let (_, body) = post(&running, "/v1/chat/completions", question("nonce-1")).await;
+        assert!(body.contains("nonce-1"));
+        assert_eq!(running.prompts().len(), 2);
+        assert_eq!(running.counters.completed.load(Ordering::Relaxed), 2);
+    }
+
+    #[actix_rt::test]
+    async fn streams_have_as_many_pieces_as_asked_for_and_count_tokens_on_request() {
+        let running = start(Options { chunks: 5, ..Options::default() }).unwrap();
+        let mut ask = question("a question of more than five characters");
+        ask["stream"] = json!(true);
+        let (_, plain) = post(&running, "/v1/chat/completions", ask.clone()).await;
+        assert_eq!(plain.matches("\"content\":").count(), 1 + 5);
+        assert!(plain.ends_with("data: [DONE]\n\n") && !plain.contains("usage"));
+        ask["stream_options"] = json!({ "include_usage": true });
+        let (_, counted) = post(&running, "/v1/chat/completions", ask).await;
+        assert!(counted.contains("\"choices\":[],\"usage\":{"));
+    }
+
+    #[actix_rt::test]
+    async fn what_is_wrong_with_a_request_is_said_in_the_right_shape() {
+        let running = start(Options { key: Some("sk-1".into()), ..Options::default() }).unwrap();
+        let locked = start(Options { key: Some("sk-2".into()), ..Options::default() }).unwrap();
+        let table = [
+            ("wrong key", &locked, "/v1/chat/completions", question("hi"), 401),
+            ("no messages", &running, "/v1/chat/completions", json!({ "model": "m", "messages": [] }), 400),
+            ("no model", &running, "/v1/chat/completions", json!({ "messages": [{}] }), 400),
+            ("unknown path", &running, "/v1/embeddings", json!({}), 404),
+            ("a script that is none", &running, "/__script", json!([{ "fault": "sulk" }]), 400),
+        ];
+        for (case, running, path, body, expected) in table {
+            let (status, body) = post(running, path, body).await;
+            let body: Value = serde_json::from_str(&body).unwrap();
+            assert_eq!(status, expected, "{case}");
+            assert!(body["error"]["message"].is_string(), "{case}: {body}");
+        }
+        let (status, _) = post(&running, "/__script", json!([{ "fault": "status", "status": 503 }])).await;
+        assert_eq!(status, 204);
+        assert_eq!(post(&running, "/v1/chat/completions", question("hi")).await.0, 503);
     }
 }

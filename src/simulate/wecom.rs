@@ -3,33 +3,28 @@
 //!
 //! Everything is in memory and ends with the process.
 
-use super::wecom_script::Running;
 pub use super::wecom_script::{Fault, On, Rule, Script, Scripted};
+pub use super::wecom_state::{Calls, Sent};
+use super::wecom_state::{Message, State};
 use crate::config::Secret;
 use crate::egress;
 use crate::platforms::wecom_crypto::{Envelope, parameter};
 use actix_web::dev::ServerHandle;
 use actix_web::web::{Bytes, Data, Json, PayloadConfig, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, get, post};
-use arc_swap::ArcSwap;
 use futures_util::stream;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// Sends that the ledger remembers; older ones are forgotten.
-const LEDGER: usize = 1_000_000;
-/// Sends in one answer of `/__sent`.
-const PAGE: usize = 10_000;
-/// WeCom cuts a text after this many bytes without an error.
-const MAX_TEXT: usize = 2048;
 const MAX_BODY: usize = 1024 * 1024;
+/// Longer than clients keep idle connections, so that none is closed under a request.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 const CALLBACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// How a stand-in runs.
@@ -50,35 +45,6 @@ impl Default for Options {
     }
 }
 
-/// One `message/send` that came in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sent {
-    /// Counts sends from 1; the `since` of `/__sent`.
-    pub n: u64,
-    /// Unix milliseconds.
-    pub at_ms: i64,
-    pub touser: String,
-    pub msgtype: String,
-    /// What the member sees, cut as WeCom cuts.
-    pub text: String,
-    /// Seconds within which a repeat was to be suppressed; absent without `enable_duplicate_check`.
-    pub duplicate_check: Option<u64>,
-    /// Whether the member sees it: taken, and not suppressed as a repeat.
-    pub shown: bool,
-    /// The code it was answered with.
-    pub errcode: i64,
-}
-
-/// How often each call came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Calls {
-    pub gettoken: u64,
-    pub send: u64,
-    /// Sends that a member sees.
-    pub shown: u64,
-    pub callback: u64,
-}
-
 /// A message that a member would write, to be sealed and posted to a gateway.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Callback {
@@ -86,8 +52,8 @@ pub struct Callback {
     pub url: String,
     pub corp_id: String,
     pub agent_id: i64,
-    pub token: String,
-    pub encoding_aes_key: String,
+    pub token: Secret,
+    pub encoding_aes_key: Secret,
     pub user: String,
     pub text: String,
     /// WeCom's id of the message. Default: a new one.
@@ -97,8 +63,7 @@ pub struct Callback {
 impl Callback {
     /// The query and body that WeCom would post, stamped with `now` (Unix seconds).
     pub fn seal(&self, now: i64) -> Result<(String, String), String> {
-        let key = Secret::new(self.encoding_aes_key.as_str());
-        let envelope = Envelope::new(&Secret::new(self.token.as_str()), &key, &self.corp_id);
+        let envelope = Envelope::new(&self.token, &self.encoding_aes_key, &self.corp_id);
         let envelope = envelope.map_err(|problem| format!("`encoding_aes_key` {problem}"))?;
         let draw = uuid::Uuid::new_v4();
         let (high, _) = draw.as_u64_pair();
@@ -143,23 +108,24 @@ impl StandIn {
         format!("http://{}", self.address)
     }
 
+    /// How often each call came.
     pub fn calls(&self) -> Calls {
         self.state.calls()
     }
 
     /// The remembered sends, oldest first.
     pub fn sent(&self) -> Vec<Sent> {
-        self.state.lock().sent.iter().cloned().collect()
+        self.state.sent()
     }
 
     /// Replaces the script; its counts begin anew.
     pub fn follow(&self, script: Script) {
-        self.state.script.store(Arc::new(Running::new(script)));
+        self.state.follow(script);
     }
 
     /// Ends every token issued so far.
     pub fn expire_tokens(&self) {
-        self.state.lock().tokens.expire();
+        self.state.expire_tokens();
     }
 
     /// Stops at once; open connections are closed.
@@ -172,11 +138,12 @@ impl StandIn {
 ///
 /// Besides WeCom's paths it answers `GET /__sent?since=N`, `GET /__calls`, `POST /__script` and `POST /__callback`.
 pub async fn start(options: Options) -> io::Result<StandIn> {
-    let state = Arc::new(State::new(&options));
+    let state = Arc::new(State::new(options.script.clone(), options.ledger));
     let data = Data::from(state.clone());
     let server = HttpServer::new(move || App::new().app_data(data.clone()).configure(routes))
         .workers(options.workers.max(1))
         .tcp_nodelay(true)
+        .keep_alive(KEEP_ALIVE)
         .disable_signals()
         .bind((Ipv4Addr::LOCALHOST, options.port))?;
     let address = server.addrs().first().copied().ok_or_else(|| io::Error::other("no address was bound"))?;
@@ -196,177 +163,6 @@ fn routes(app: &mut ServiceConfig) {
         .service(call_back);
 }
 
-struct State {
-    script: ArcSwap<Running>,
-    keeps_ledger: bool,
-    memory: Mutex<Memory>,
-    gettoken: AtomicU64,
-    send: AtomicU64,
-    shown: AtomicU64,
-    callback: AtomicU64,
-}
-
-#[derive(Default)]
-struct Memory {
-    tokens: Tokens,
-    sent: VecDeque<Sent>,
-}
-
-/// Tokens are numbered; the newest is the only one that may be valid.
-#[derive(Default)]
-struct Tokens {
-    newest: u64,
-    ends_at: Option<Instant>,
-}
-
-impl Tokens {
-    /// The valid token, or a new one: WeCom repeats a token while it is valid.
-    fn issue(&mut self, life: Duration) -> (String, Duration) {
-        let now = Instant::now();
-        let ends_at = match self.ends_at.filter(|end| *end > now) {
-            Some(end) => end,
-            None => {
-                self.newest += 1;
-                *self.ends_at.insert(now + life)
-            }
-        };
-        (format!("stand-in-{}", self.newest), ends_at - now)
-    }
-
-    fn expire(&mut self) {
-        self.ends_at = None;
-    }
-
-    /// 0, or WeCom's code for what is wrong with a token.
-    fn check(&self, token: &str) -> i64 {
-        let number = token.strip_prefix("stand-in-").and_then(|number| number.parse::<u64>().ok());
-        match number {
-            _ if token.is_empty() => 41001,
-            Some(number) if number == self.newest && self.ends_at.is_some_and(|end| end > Instant::now()) => 0,
-            Some(number) if (1..=self.newest).contains(&number) => 42001,
-            _ => 40014,
-        }
-    }
-}
-
-impl State {
-    fn new(options: &Options) -> Self {
-        Self {
-            script: ArcSwap::from_pointee(Running::new(options.script.clone())),
-            keeps_ledger: options.ledger,
-            memory: Mutex::default(),
-            gettoken: AtomicU64::new(0),
-            send: AtomicU64::new(0),
-            shown: AtomicU64::new(0),
-            callback: AtomicU64::new(0),
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Memory> {
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn calls(&self) -> Calls {
-        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        Calls {
-            gettoken: read(&self.gettoken),
-            send: read(&self.send),
-            shown: read(&self.shown),
-            callback: read(&self.callback),
-        }
-    }
-
-    /// Takes a message in and gives the code for it.
-    fn take(&self, message: &Message, token: &str, scripted: &Scripted) -> i64 {
-        let n = self.send.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut memory = self.lock();
-        if scripted.expire_tokens {
-            memory.tokens.expire();
-        }
-        let problems = [memory.tokens.check(token), scripted.errcode, message.problem()];
-        let errcode = problems.into_iter().find(|code| *code != 0).unwrap_or(0);
-        let refused = errcode != 0 || scripted.http.is_some() || scripted.invaliduser.is_some();
-        let sent = message.record(n, errcode);
-        let shown = !refused && !memory.repeats(&sent);
-        self.shown.fetch_add(u64::from(shown), Ordering::Relaxed);
-        if self.keeps_ledger {
-            if memory.sent.len() == LEDGER {
-                memory.sent.pop_front();
-            }
-            memory.sent.push_back(Sent { shown, ..sent });
-        }
-        errcode
-    }
-}
-
-impl Memory {
-    /// Whether a flagged send repeats one that was shown within its interval.
-    fn repeats(&self, sent: &Sent) -> bool {
-        let Some(seconds) = sent.duplicate_check else { return false };
-        let since = sent.at_ms.saturating_sub(i64::try_from(seconds.saturating_mul(1000)).unwrap_or(i64::MAX));
-        let mut recent = self.sent.iter().rev().take_while(|earlier| earlier.at_ms >= since);
-        recent.any(|earlier| earlier.shown && earlier.touser == sent.touser && earlier.text == sent.text)
-    }
-}
-
-/// What is read of a `message/send`.
-#[derive(Debug, Deserialize)]
-struct Message {
-    #[serde(default)]
-    touser: String,
-    #[serde(default)]
-    msgtype: String,
-    agentid: Option<Value>,
-    text: Option<Content>,
-    markdown: Option<Content>,
-    #[serde(default)]
-    enable_duplicate_check: u8,
-    duplicate_check_interval: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Content {
-    content: String,
-}
-
-impl Message {
-    fn content(&self) -> &str {
-        let content = match self.msgtype.as_str() {
-            "text" => &self.text,
-            "markdown" => &self.markdown,
-            _ => &None,
-        };
-        content.as_ref().map_or("", |it| it.content.as_str())
-    }
-
-    /// 0, or WeCom's code for what is wrong with the message.
-    fn problem(&self) -> i64 {
-        match () {
-            () if !matches!(self.msgtype.as_str(), "text" | "markdown") => 40008,
-            () if !self.agentid.as_ref().is_some_and(Value::is_i64) => 40056,
-            () if self.touser.is_empty() => 82001,
-            () if self.content().trim().is_empty() => 44004,
-            () => 0,
-        }
-    }
-
-    fn record(&self, n: u64, errcode: i64) -> Sent {
-        let content = self.content();
-        let end = content.floor_char_boundary(MAX_TEXT.min(content.len()));
-        let interval = self.duplicate_check_interval.unwrap_or(1800).min(14_400);
-        Sent {
-            n,
-            at_ms: Timestamp::now().as_millisecond(),
-            touser: self.touser.clone(),
-            msgtype: self.msgtype.clone(),
-            text: content.get(..end).unwrap_or_default().to_owned(),
-            duplicate_check: (self.enable_duplicate_check == 1).then_some(interval),
-            shown: false,
-            errcode,
-        }
-    }
-}
-
 #[get("/cgi-bin/gettoken")]
 async fn gettoken(request: HttpRequest, state: Data<State>) -> HttpResponse {
     state.gettoken.fetch_add(1, Ordering::Relaxed);
@@ -375,16 +171,13 @@ async fn gettoken(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let script = state.script.load_full();
     let scripted = script.answer(On::Gettoken, "").cloned().unwrap_or_default();
     actix_rt::time::sleep(scripted.delay()).await;
-    let code = match () {
-        () if !is_given("corpid") => 40013,
-        () if !is_given("corpsecret") => 40001,
-        () => scripted.errcode,
-    };
+    let problems = [(!is_given("corpid"), 40013), (!is_given("corpsecret"), 40001)];
+    let code = problems.into_iter().find(|(is_wrong, _)| *is_wrong).map_or(scripted.errcode, |(_, code)| code);
     let mut body = json!({ "errcode": code, "errmsg": words(code, &scripted) });
     if let (0, Some(body)) = (code, body.as_object_mut()) {
-        let (token, life) = state.lock().tokens.issue(script.token_life());
+        let (token, life) = state.issue_token(script.token_life());
         body.insert("access_token".into(), token.into());
-        body.insert("expires_in".into(), (life.as_secs() + u64::from(life.subsec_nanos() > 0)).into());
+        body.insert("expires_in".into(), (life + Duration::from_millis(999)).as_secs().into());
     }
     respond(&scripted, &body)
 }
@@ -397,8 +190,9 @@ async fn send(request: HttpRequest, body: Bytes, state: Data<State>) -> HttpResp
     let token = parameter(request.query_string(), "access_token").unwrap_or_default();
     let script = state.script.load_full();
     let scripted = script.answer(On::Send, &message.touser).cloned().unwrap_or_default();
-    actix_rt::time::sleep(scripted.delay()).await;
+    // Taken before the wait: whoever gives up in the meantime does not know that it arrived.
     let code = state.take(&message, &token, &scripted);
+    actix_rt::time::sleep(scripted.delay()).await;
     let invalid = scripted.invaliduser.as_deref().unwrap_or_default();
     let id = if code == 0 { uuid::Uuid::new_v4().simple().to_string() } else { String::new() };
     respond(
@@ -454,12 +248,8 @@ fn words(code: i64, scripted: &Scripted) -> String {
 #[get("/__sent")]
 async fn list_sent(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let since = parameter(request.query_string(), "since").and_then(|n| n.parse().ok()).unwrap_or(0);
-    let items: Vec<Sent> = {
-        let memory = state.lock();
-        // Numbers rise in the ledger but for sends that raced each other, so nothing after a gap is skipped.
-        memory.sent.iter().filter(|sent| sent.n > since).take(PAGE).cloned().collect()
-    };
-    let last = items.iter().map(|sent| sent.n).max().unwrap_or(since);
+    let items = state.sent_since(since);
+    let last = items.last().map_or(since, |sent| sent.n);
     HttpResponse::Ok().json(json!({ "items": items, "last": last }))
 }
 
@@ -472,7 +262,7 @@ async fn list_calls(state: Data<State>) -> Json<Calls> {
 async fn replace_script(body: Bytes, state: Data<State>) -> HttpResponse {
     match serde_json::from_slice(&body) {
         Ok(script) => {
-            state.script.store(Arc::new(Running::new(script)));
+            state.follow(script);
             HttpResponse::NoContent().finish()
         }
         Err(error) => HttpResponse::BadRequest().body(format!("not a script: {error}")),
@@ -570,8 +360,8 @@ mod tests {
             url: String::new(),
             corp_id: "ww1".into(),
             agent_id: 7,
-            token: "token".into(),
-            encoding_aes_key: "CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ".into(),
+            token: Secret::new("token"),
+            encoding_aes_key: Secret::new("CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ"),
             user: "zhangsan".into(),
             text: "a ]]> b & <c> 👋".into(),
             msg_id: Some("42".into()),
@@ -582,14 +372,14 @@ mod tests {
             corp_id: "ww1".into(),
             agent_id: 7,
             token: Secret::new("token"),
-            encoding_aes_key: Secret::new(callback.encoding_aes_key.as_str()),
+            encoding_aes_key: callback.encoding_aes_key.clone(),
             ..Platform::default()
         };
         let ingress = (wecom::KIND.ingress)(&section, Duration::from_secs(1)).unwrap();
         let opened = ingress.open(Call { is_get: false, query: &query, body: body.as_bytes(), now: 1000 }).unwrap();
         let event = opened.events.first().unwrap();
         assert_eq!((event.text.as_str(), event.external_id.as_str()), (callback.text.as_str(), "wecom:7:42"));
-        assert!(Callback { encoding_aes_key: "short".into(), ..callback }.seal(1000).is_err());
+        assert!(Callback { encoding_aes_key: Secret::new("short"), ..callback }.seal(1000).is_err());
     }
 
     #[actix_rt::test]

@@ -23,7 +23,7 @@ pub enum On {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Script {
-    /// Seconds that a token lives.
+    /// Seconds that a token lives, at most a day.
     pub expires_in: u64,
     pub rules: Vec<Rule>,
 }
@@ -56,7 +56,7 @@ pub struct Scripted {
     pub errcode: i64,
     /// Words for the code. Default: as WeCom has them for the common codes.
     pub errmsg: Option<String>,
-    /// HTTP status with an empty body, instead of a code.
+    /// HTTP status with an empty body, instead of a code. The member sees nothing.
     pub http: Option<u16>,
     /// The `Retry-After` header.
     pub retry_after: Option<String>,
@@ -100,7 +100,7 @@ impl Running {
     }
 
     pub fn token_life(&self) -> Duration {
-        Duration::from_secs(self.script.expires_in)
+        Duration::from_secs(self.script.expires_in.min(24 * 3600))
     }
 
     /// The answer to this call, if a rule has one. Counts the call.

@@ -15,8 +15,14 @@ pub fn first_key(conn: &Connection, hash: &str, now: i64) -> Result<bool, StoreE
     if count > 0 {
         return Ok(false);
     }
-    conn.execute(sql::access::KEY_ADD, (hash, "admin", now))?;
+    add_key(conn, hash, "admin", now)?;
     Ok(true)
+}
+
+/// Stores a key's hash and its role: `viewer`, `operator` or `admin`.
+pub fn add_key(conn: &Connection, hash: &str, role: &str, now: i64) -> Result<(), StoreError> {
+    conn.execute(sql::access::KEY_ADD, (hash, role, now))?;
+    Ok(())
 }
 
 /// The role of a key.

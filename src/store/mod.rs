@@ -12,6 +12,7 @@ mod migrate;
 pub mod outbox;
 mod readers;
 pub mod retention;
+pub mod retry;
 pub mod search;
 pub mod sql;
 pub mod trace;

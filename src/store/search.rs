@@ -74,6 +74,42 @@ pub fn messages(conn: &Connection, filter: &Filter) -> Result<Vec<Found>, StoreE
     Ok(statement.query_map(parameters, found_of)?.collect::<Result<_, _>>()?)
 }
 
+/// Messages that are dead, or whose replies have dead or unknown parts, newest first; `before` is the cursor.
+pub fn dead_letters(conn: &Connection, before: Option<i64>, limit: i64) -> Result<Vec<Found>, StoreError> {
+    let mut statement = conn.prepare_cached(sql::search::DEAD_LETTERS)?;
+    Ok(statement.query_map((before, limit), found_of)?.collect::<Result<_, _>>()?)
+}
+
+/// Whether [`dead_letters`] lists this message.
+pub fn is_dead_letter(conn: &Connection, id: i64) -> Result<bool, StoreError> {
+    Ok(conn.prepare_cached(sql::search::IS_DEAD_LETTER)?.exists([id])?)
+}
+
+/// Rows that show a promise broken, and the newest message that the database has ever held.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Broken {
+    pub newest: i64,
+    /// Reply parts of which nobody knows whether they arrived.
+    pub unknown: Vec<i64>,
+    /// Dead messages whose people were told nothing.
+    pub untold: Vec<i64>,
+    /// Answers that were sent before an earlier one of their conversation, among the newest 5,000 parts.
+    pub disordered: Vec<i64>,
+}
+
+/// Looks for broken promises.
+pub fn broken(conn: &Connection) -> Result<Broken, StoreError> {
+    let ids = |statement: &str| -> Result<Vec<i64>, StoreError> {
+        Ok(conn.prepare_cached(statement)?.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
+    };
+    Ok(Broken {
+        newest: conn.prepare_cached(sql::search::NEWEST_EVER)?.query_row([], |row| row.get(0))?,
+        unknown: ids(sql::search::UNKNOWN)?,
+        untold: ids(sql::search::UNTOLD)?,
+        disordered: ids(sql::search::DISORDERED)?,
+    })
+}
+
 /// One message with its trace and its replies, or `Missing`.
 pub fn message(conn: &Connection, id: i64) -> Result<(Found, Vec<TraceStep>, Vec<PartFound>), StoreError> {
     let found = conn.prepare_cached(sql::search::MESSAGE)?.query_row([id], found_of).optional()?;
@@ -177,4 +213,116 @@ pub fn conversation(
         .query_map([conversation], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect::<Result<Vec<_>, _>>()?;
     Ok((said, answered, open))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn database() -> Connection {
+        let conn = Connection::open_in_memory().unwrap();
+        sql::MIGRATIONS.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
+        conn
+    }
+
+    fn message(conn: &Connection, id: i64, state: &str) {
+        conn.execute(
+            "INSERT INTO inbox (id, platform, external_id, conversation, queue, chat, kind, sender, text, sent_at, received_at, state)
+             VALUES (?1, 'web', ?1, 'c', 'c', 'private', 'message', 's', 'Hello', 0, ?1, ?2)",
+            (id, state),
+        )
+        .unwrap();
+    }
+
+    fn part(conn: &Connection, message: i64, state: &str, sent_at: Option<i64>) {
+        conn.execute(
+            "INSERT INTO outbox (message, part, platform, conversation, reply_route, text, state, tries, created_at, sent_at)
+             VALUES (?1, 0, 'web', 'c', 'null', 'hi', ?2, 1, 0, ?3)",
+            (message, state, sent_at),
+        )
+        .unwrap();
+    }
+
+    #[test]
+    fn kept_promises_leave_nothing_to_find() {
+        let conn = database();
+        assert_eq!(broken(&conn).unwrap(), Broken::default());
+        for id in 1..=3 {
+            message(&conn, id, "done");
+            part(&conn, id, "sent", Some(id * 10));
+        }
+        message(&conn, 4, "dead");
+        part(&conn, 4, "sent", Some(40));
+        assert_eq!(broken(&conn).unwrap(), Broken { newest: 4, ..Broken::default() });
+    }
+
+    #[test]
+    fn each_broken_promise_is_found() {
+        let conn = database();
+        for (id, state, part_state, sent_at) in [
+            (1, "done", Some("sent"), Some(50)),
+            (2, "done", Some("sent"), Some(20)),
+            (3, "done", Some("unknown"), None),
+            (4, "dead", None, None),
+        ] {
+            message(&conn, id, state);
+            if let Some(part_state) = part_state {
+                part(&conn, id, part_state, sent_at);
+            }
+        }
+        let found = broken(&conn).unwrap();
+        assert_eq!(found, Broken { newest: 4, unknown: vec![3], untold: vec![4], disordered: vec![2] });
+        conn.execute("DELETE FROM inbox WHERE id = 4", []).unwrap();
+        assert_eq!(broken(&conn).unwrap().newest, 4, "retention is no loss");
+        crate::store::trace::add(&conn, 1, 0, "redriven", &Value::Null).unwrap();
+        assert_eq!(broken(&conn).unwrap().disordered, [] as [i64; 0], "a person may have an old answer sent late");
+    }
+
+    #[test]
+    fn dead_letters_are_dead_messages_and_messages_with_ended_parts() {
+        let conn = database();
+        for (id, state, part_state) in
+            [(1, "dead", "sent"), (2, "done", "sent"), (3, "done", "unknown"), (4, "done", "dead")]
+        {
+            message(&conn, id, state);
+            part(&conn, id, part_state, None);
+        }
+        let ids = |before, limit| {
+            dead_letters(&conn, before, limit).unwrap().iter().map(|found| found.id).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(None, 10), [4, 3, 1]);
+        assert_eq!(ids(Some(4), 1), [3], "paged");
+        let listed = dead_letters(&conn, None, 10).unwrap();
+        assert_eq!(listed[0].reason.as_deref(), Some("part 0 of the reply is dead"));
+        assert!(listed.iter().all(|found| found.text.is_none()));
+        let is_listed: Vec<_> = (1..=5).map(|id| is_dead_letter(&conn, id).unwrap()).collect();
+        assert_eq!(is_listed, [true, false, true, true, false]);
+    }
+
+    #[test]
+    fn every_filter_narrows_the_list() {
+        let conn = database();
+        for (id, state) in [(1, "done"), (2, "ready"), (3, "dead")] {
+            message(&conn, id, state);
+        }
+        let all = Filter { limit: 10, ..Filter::default() };
+        let table = [
+            ("nothing", all.clone(), &[3, 2, 1][..]),
+            ("text in any case", Filter { q: Some("hELLO".into()), ..all.clone() }, &[3, 2, 1]),
+            ("no such text", Filter { q: Some("100%".into()), ..all.clone() }, &[]),
+            ("state", Filter { state: Some("ready".into()), ..all.clone() }, &[2]),
+            ("platform", Filter { platform: Some("wecom".into()), ..all.clone() }, &[]),
+            ("conversation", Filter { conversation: Some("c".into()), ..all.clone() }, &[3, 2, 1]),
+            ("sender", Filter { sender: Some("x".into()), ..all.clone() }, &[]),
+            ("since includes", Filter { since: Some(2), ..all.clone() }, &[3, 2]),
+            ("until excludes", Filter { until: Some(2), ..all.clone() }, &[1]),
+            ("cursor", Filter { before: Some(3), ..all.clone() }, &[2, 1]),
+            ("limit", Filter { limit: 1, ..all }, &[3]),
+        ];
+        for (case, filter, expected) in table {
+            let found = messages(&conn, &filter).unwrap();
+            assert_eq!(found.iter().map(|found| found.id).collect::<Vec<_>>(), expected, "{case}");
+            assert!(found.iter().all(|found| found.text.is_none()), "{case}: a list shows no content");
+        }
+    }
 }

@@ -39,6 +39,7 @@ pub fn install(telemetry: &Telemetry) -> Result<LogLevel, String> {
     Ok(LogLevel(handle))
 }
 
+/// The web server tells of every thread at `info`; an operator's own filter can have that back.
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    EnvFilter::try_new(level).map_err(|error| format!("`telemetry.log_level`: {error}"))
+    EnvFilter::try_new(format!("actix_server=warn,{level}")).map_err(|error| format!("`telemetry.log_level`: {error}"))
 }

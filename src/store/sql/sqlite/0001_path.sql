@@ -60,6 +60,7 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_open  ON outbox (conversation, message, part) WHERE state IN ('ready', 'sending');
 CREATE INDEX outbox_ready ON outbox (platform, message, part)     WHERE state = 'ready';
+CREATE INDEX outbox_ended ON outbox (message)                     WHERE state IN ('unknown', 'dead');
 CREATE INDEX outbox_chat  ON outbox (conversation, id);
 CREATE INDEX outbox_age   ON outbox (created_at);
 

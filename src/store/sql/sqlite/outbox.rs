@@ -57,6 +57,11 @@ pub const COPY: &str = "
     SELECT message, ?2, platform, conversation, reply_route, ?3, mark, degraded, sources, 'ready', created_at
       FROM outbox WHERE id = ?1";
 
+/// Takes what a message was to be told out of the way of another try: parts that wait are withdrawn, ended ones stay ended.
+pub const SUPERSEDE: &str = "
+    UPDATE outbox SET state = iif(state = 'ready', 'dead', state), text = NULL,
+                      reason = coalesce(reason || '; ', '') || 'superseded by another try'
+     WHERE message = ?1 AND state IN ('ready', 'unknown', 'dead')";
 pub const REDRIVE: &str = "
     UPDATE outbox SET state = 'ready', not_before = 0, failures = 0, reason = NULL, may_repeat = (state = 'unknown')
      WHERE message = ?1 AND state IN ('dead', 'unknown') AND text IS NOT NULL";
