@@ -34,7 +34,9 @@ impl Store {
                 let batch = std::iter::once(first).chain(queue.try_iter().take(BATCH - 1));
                 let done: Vec<_> = batch.map(|(write, reply)| (write.run(&conn), reply)).collect();
                 conn.execute_batch("COMMIT").unwrap();
-                done.into_iter().for_each(|(row, reply)| drop(reply.send(row)));
+                for (row, reply) in done {
+                    let _ = reply.send(row);
+                }
             }
         });
         Self(jobs)
