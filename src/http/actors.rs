@@ -24,7 +24,7 @@ pub struct Actor {
     pub state: String,
     /// Counts incarnations, wanted or not, from 1.
     pub generation: u64,
-    /// Starts that followed a failure.
+    /// Starts that followed a failure or a command.
     pub restarts: u64,
     /// Calls queued and running, over all ports.
     pub in_flight: usize,

@@ -15,6 +15,7 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr};
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 
@@ -24,8 +25,8 @@ pub const TOKEN_VARIABLE: &str = "MINDBOT_ADMIN_TOKEN";
 const SHORTEST: usize = 16;
 /// Wrong keys a minute, and at once, that one address may send.
 const GUESSES: NonZeroU32 = NonZeroU32::MIN.saturating_add(9);
-/// Slowed-down addresses after which those that are free again are forgotten.
-const SWEEP_AT: usize = 1024;
+/// Wrong keys after which addresses that are free again are forgotten.
+const SWEEP_EVERY: u64 = 1024;
 /// Time for the store to say whose key it is.
 const LOOKUP_LIMIT: Duration = Duration::from_secs(2);
 
@@ -91,6 +92,7 @@ pub struct Keys {
     wrong: DefaultKeyedRateLimiter<IpAddr>,
     /// Addresses that guessed too often, and until when nothing is looked at from there.
     barred: DashMap<IpAddr, Instant>,
+    guesses: AtomicU64,
 }
 
 impl Keys {
@@ -110,6 +112,7 @@ impl Keys {
             token: token.as_deref().map(hash_of),
             wrong: RateLimiter::keyed(Quota::per_minute(GUESSES)),
             barred: DashMap::new(),
+            guesses: AtomicU64::new(0),
         })
     }
 
@@ -140,14 +143,14 @@ impl Keys {
     }
 
     fn count_wrong(&self, from: IpAddr) -> ApiError {
-        let Err(not_until) = self.wrong.check_key(&from) else {
-            return ApiError::new(Problem::Unauthenticated, "this key is not known");
-        };
-        if self.barred.len() >= SWEEP_AT {
+        if self.guesses.fetch_add(1, Ordering::Relaxed) % SWEEP_EVERY == SWEEP_EVERY - 1 {
             let now = Instant::now();
             self.barred.retain(|_, until| *until > now);
             self.wrong.retain_recent();
         }
+        let Err(not_until) = self.wrong.check_key(&from) else {
+            return ApiError::new(Problem::Unauthenticated, "this key is not known");
+        };
         let wait = not_until.wait_time_from(DefaultClock::default().now());
         self.barred.insert(from, Instant::now() + wait);
         tracing::warn!(address = %from, "an address sends wrong keys and is slowed down");

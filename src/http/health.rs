@@ -5,7 +5,7 @@
 
 use super::App;
 use crate::providers::manager::GetHealth;
-use crate::supervise::{Port, State};
+use crate::supervise::{Port, State, Vitals};
 use actix_web::HttpResponse;
 use actix_web::web::Data;
 use arc_swap::ArcSwap;
@@ -158,15 +158,25 @@ async fn judge(health: &Health, app: &App) -> Readiness {
         Err(_) => reasons.push("store: a write took longer than 1 s".to_owned()),
     }
     let mut degraded = health.recent_skews();
-    for vitals in app.tree.board.snapshot().values().filter(|vitals| vitals.state() != State::Running) {
-        let why = vitals.last_error().map_or_else(|| vitals.state().word().to_owned(), |error| (*error).clone());
+    for vitals in app.tree.board.snapshot().values() {
+        let Some((why, is_down)) = trouble(vitals) else { continue };
         match vitals.id.as_str().split('/').next() {
-            Some("core" | "root" | "supervisor") => reasons.push(format!("{}: {why}", vitals.id)),
+            Some("core" | "root" | "supervisor") if is_down => reasons.push(format!("{}: {why}", vitals.id)),
             _ => degraded.push(Unwell { who: vitals.id.to_string(), why }),
         }
     }
     degraded.extend(unwell_providers(&app.provider_health).await);
     Readiness { ready: reasons.is_empty(), degraded, reasons, stages: Vec::new() }
+}
+
+/// What is wrong with an actor, and whether it is down; one that is merely late may answer yet.
+fn trouble(vitals: &Vitals) -> Option<(String, bool)> {
+    if vitals.state() != State::Running {
+        let why = vitals.last_error().map_or_else(|| vitals.state().word().to_owned(), |error| (*error).clone());
+        return Some((why, true));
+    }
+    let late = vitals.late();
+    (late > 0).then(|| (format!("late: {late} pings in a row are unanswered"), false))
 }
 
 async fn unwell_providers(manager: &Port<GetHealth>) -> Vec<Unwell> {

@@ -66,6 +66,7 @@ impl Promises {
 struct Readings {
     inbox: (i64, i64, Option<i64>),
     outbox: Vec<outbox::Depth>,
+    dead: [i64; 3],
     sizes: (i64, i64),
     broken: Broken,
 }
@@ -103,6 +104,7 @@ async fn read(store: &Store) -> Result<Readings, StoreError> {
             Ok(Readings {
                 inbox: inbox::depths(conn)?,
                 outbox: outbox::depths(conn)?,
+                dead: search::dead_counts(conn)?,
                 sizes: retention::sizes(conn)?,
                 broken: search::broken(conn)?,
             })
@@ -119,6 +121,10 @@ fn describe() {
     describe_gauge!("mindbot_queue_oldest_seconds", "Age of the oldest entry, 0 when there is none.");
     describe_counter!("mindbot_queue_refused_total", "Entries that found the queue full, or its door closed.");
     describe_gauge!("mindbot_inbox_claimed", "Messages that a turn has claimed.");
+    describe_gauge!(
+        "mindbot_dead_letters",
+        "Dead messages, and unknown and dead reply parts that nobody has tried again."
+    );
     describe_gauge!("mindbot_outbox_sending", "Reply parts on the wire, by platform.");
     describe_gauge!("mindbot_port_in_flight", "Calls queued and running, by actor and message.");
     describe_gauge!("mindbot_port_capacity", "Calls that may be queued and running.");
@@ -128,21 +134,26 @@ fn describe() {
     );
     describe_gauge!("mindbot_actor_up", "1 while the actor runs.");
     describe_gauge!("mindbot_actor_generation", "Incarnations of the actor, from 1.");
-    describe_counter!("mindbot_actor_restarts_total", "Starts that followed a failure.");
+    describe_counter!("mindbot_actor_restarts_total", "Starts that followed a failure or a command.");
     describe_gauge!("mindbot_store_up", "1 when the store answered this scrape.");
     describe_counter!("mindbot_store_commits_total", "Flushes of the database.");
     describe_counter!("mindbot_store_jobs_total", "Writes that these flushes carried.");
     describe_gauge!("mindbot_store_flush_seconds", "Time of the newest flush.");
     describe_gauge!("mindbot_store_bytes", "Bytes on disk: database, its free pages, write-ahead log.");
+    describe_gauge!(
+        "mindbot_disk_free_bytes",
+        "Free disk where the database is; below `storage.min_free` nothing is taken."
+    );
     describe_counter!("mindbot_webhooks_rejected_total", "Webhook calls that were forged or stale, by platform.");
     describe_gauge!("process_resident_memory_bytes", "Memory that is resident.");
     describe_gauge!("process_open_fds", "Open files and sockets.");
+    describe_gauge!("process_max_fds", "Open files and sockets that the system allows.");
     describe_counter!(
         "mindbot_promise_violations_total",
         "0 while a promise is kept, since the start, seen at scrapes. kept: acknowledged messages that the database does \
          not have. answered_once: reply parts of which nobody knows whether they arrived. in_order: first sends of answers \
          that overtook an earlier answer of their conversation, among the newest 5000 parts. told: dead messages without \
-         a failure reply. isolated: restarts of supervisors, which take their children along. Secrets cannot be watched \
+         a failure reply. isolated: restarts of supervisors, by failure or command, which take their children along. Secrets cannot be watched \
          from inside; tests do."
     );
 }
@@ -169,6 +180,9 @@ fn tell_rows(app: &AppState, readings: &Readings) {
         gauge!("mindbot_outbox_sending", "platform" => platform.to_owned())
             .set(depth.map_or(0, |depth| depth.sending) as f64);
     }
+    for (what, count) in ["message", "part_unknown", "part_dead"].into_iter().zip(readings.dead) {
+        gauge!("mindbot_dead_letters", "what" => what).set(count as f64);
+    }
     let wal = std::fs::metadata(crate::store::wal_path(app.store.path())).map_or(0, |file| file.len());
     let (bytes, free) = readings.sizes;
     for (part, bytes) in [("database", bytes as f64), ("free", free as f64), ("log", wal as f64)] {
@@ -194,6 +208,9 @@ fn tell_store(store: &Store) {
     counter!("mindbot_queue_refused_total", "queue" => "store").absolute(gauges.refused.load(Ordering::Relaxed));
     counter!("mindbot_store_commits_total").absolute(gauges.commits.load(Ordering::Relaxed));
     counter!("mindbot_store_jobs_total").absolute(gauges.jobs.load(Ordering::Relaxed));
+    if let Ok(disk) = rustix::fs::statvfs(store.path()) {
+        gauge!("mindbot_disk_free_bytes").set(disk.f_bavail.saturating_mul(disk.f_frsize) as f64);
+    }
     gauge!("mindbot_store_flush_seconds").set(gauges.flush_us.load(Ordering::Relaxed) as f64 / 1e6);
 }
 
@@ -231,6 +248,9 @@ fn tell_process() {
     }
     if let Ok(files) = std::fs::read_dir("/proc/self/fd") {
         gauge!("process_open_fds").set(files.count() as f64);
+    }
+    if let Ok((soft, _)) = rlimit::getrlimit(rlimit::Resource::NOFILE) {
+        gauge!("process_max_fds").set(soft as f64);
     }
 }
 

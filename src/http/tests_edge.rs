@@ -208,7 +208,10 @@ async fn metrics_are_well_formed_and_name_every_queue_and_promise() {
         r#"mindbot_promise_violations_total{promise="answered_once"} 1"#,
         r#"mindbot_store_bytes{part="database"}"#,
         "process_resident_memory_bytes",
+        r#"mindbot_dead_letters{what="part_unknown"} 1"#,
+        "mindbot_disk_free_bytes",
         "process_open_fds",
+        "process_max_fds",
     ] {
         assert!(text.contains(series), "{series} is missing in\n{text}");
     }

@@ -243,10 +243,20 @@ mod tests {
     async fn any_text_is_a_safe_question() {
         let room = Room::open(vec![section("k", &[])]);
         take(&room, ingest("a.md", "alpha \"beta\" NEAR gamma")).await.unwrap();
-        let long = "alpha ".repeat(5000) + &"字".repeat(5000);
-        for query in
-            ["\"", "alpha\" OR \"", "NEAR(alpha beta)", "alpha*", "-alpha", "heading:alpha", "\0", "", "的", &long]
-        {
+        let long = "alpha ".repeat(5000) + &('一'..='龥').collect::<String>();
+        for query in [
+            "\"",
+            "alpha\" OR \"",
+            "NEAR(alpha beta)",
+            "alpha*",
+            "-alpha",
+            "heading:alpha",
+            "\0",
+            "",
+            "的",
+            long.trim_start_matches("alpha "),
+            &long,
+        ] {
             room.find(&["k"], query, 3).await;
         }
         assert_eq!(room.find(&["k"], "beta* AND NOT gamma", 3).await.len(), 1);

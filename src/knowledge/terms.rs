@@ -6,6 +6,8 @@ use std::collections::{HashMap, HashSet};
 
 /// Units of a question that count, at most; a pasted page is cut here.
 const UNITS: usize = 64;
+/// Terms of a question that are looked up, synonyms included, at most.
+const TERMS: usize = 256;
 /// A letter sequence longer than this is no word; the rest of it is left out.
 const WORD_BYTES: usize = 64;
 /// Credit for a synonym, and for a character whose pairs are not in the passage but which itself is.
@@ -217,11 +219,11 @@ impl Query {
         Self { units, is_ideographic: text.chars().any(is_ideographic) }
     }
 
-    /// Every term that may lead to a passage, each once.
+    /// Terms that may lead to a passage, each once.
     pub fn terms(&self) -> Vec<String> {
         let mut seen = HashSet::new();
         let all = self.units.iter().flat_map(|unit| unit.own.iter().chain(unit.synonyms.iter().flatten()));
-        all.filter(|term| seen.insert((*term).clone())).cloned().collect()
+        all.filter(|term| seen.insert((*term).clone())).take(TERMS).cloned().collect()
     }
 }
 

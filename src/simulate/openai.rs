@@ -425,6 +425,21 @@ mod tests {
     }
 
     #[actix_rt::test]
+    async fn the_recorded_requests_of_other_clients_are_answered() {
+        let running = start(Options::default()).unwrap();
+        let recorded = include_bytes!("../../tests/fixtures/openai/client_requests.json");
+        let recorded: Vec<Value> = serde_json::from_slice(recorded).unwrap();
+        let chats = recorded.iter().filter(|request| request["path"] == "/v1/chat/completions");
+        for request in chats {
+            let body = &request["body"];
+            let (status, answer) = post(&running, "/v1/chat/completions", body.clone()).await;
+            assert_eq!(status, 200, "{body}");
+            assert_eq!(answer.ends_with("data: [DONE]\n\n"), body["stream"] == true, "{body}");
+        }
+        assert!(running.counters.completed.load(Ordering::Relaxed) > 20);
+    }
+
+    #[actix_rt::test]
     async fn streams_have_as_many_pieces_as_asked_for_and_count_tokens_on_request() {
         let running = start(Options { chunks: 5, ..Options::default() }).unwrap();
         let mut ask = question("a question of more than five characters");

@@ -80,6 +80,12 @@ pub fn dead_letters(conn: &Connection, before: Option<i64>, limit: i64) -> Resul
     Ok(statement.query_map((before, limit), found_of)?.collect::<Result<_, _>>()?)
 }
 
+/// How many dead messages, unknown parts and dead parts [`dead_letters`] lists.
+pub fn dead_counts(conn: &Connection) -> Result<[i64; 3], StoreError> {
+    let mut statement = conn.prepare_cached(sql::search::DEAD_COUNTS)?;
+    Ok(statement.query_row([], |row| Ok([row.get(0)?, row.get(1)?, row.get(2)?]))?)
+}
+
 /// Whether [`dead_letters`] lists this message.
 pub fn is_dead_letter(conn: &Connection, id: i64) -> Result<bool, StoreError> {
     Ok(conn.prepare_cached(sql::search::IS_DEAD_LETTER)?.exists([id])?)
@@ -297,6 +303,7 @@ mod tests {
         assert!(listed.iter().all(|found| found.text.is_none()));
         let is_listed: Vec<_> = (1..=5).map(|id| is_dead_letter(&conn, id).unwrap()).collect();
         assert_eq!(is_listed, [true, false, true, true, false]);
+        assert_eq!(dead_counts(&conn).unwrap(), [1, 1, 1]);
     }
 
     #[test]

@@ -35,6 +35,11 @@ impl Pulse {
         })
     }
 
+    /// Pings in a row that have not been answered so far.
+    pub fn unanswered(&self) -> u32 {
+        self.unanswered.load(Ordering::Acquire)
+    }
+
     /// Forgets what went unanswered, because the watcher or the thread was late itself.
     pub fn forgive(&self) {
         self.unanswered.store(0, Ordering::Release);

@@ -293,6 +293,7 @@ impl Supervisor {
                 pulse.forgive();
                 continue;
             }
+            child.vitals.note_late(pulse.unanswered());
             match pulse.ping() {
                 Some(ping) => drop(ctx.spawn(actix::fut::wrap_future(ping))),
                 None => {

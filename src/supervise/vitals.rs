@@ -6,7 +6,7 @@ use crate::domain::InstanceId;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use tokio::sync::Semaphore;
 
 /// Where an actor is in its life.
@@ -108,6 +108,7 @@ pub struct Vitals {
     generation: AtomicU64,
     restarts: AtomicU64,
     since_ms: AtomicI64,
+    late: AtomicU32,
     last_error: ArcSwapOption<String>,
 }
 
@@ -127,6 +128,7 @@ impl Vitals {
             generation: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             since_ms: AtomicI64::new(now_ms()),
+            late: AtomicU32::new(0),
             last_error: ArcSwapOption::empty(),
         }
     }
@@ -150,6 +152,11 @@ impl Vitals {
         self.since_ms.load(Ordering::Acquire)
     }
 
+    /// Pings in a row, two seconds apart, that it has not answered; three end it.
+    pub fn late(&self) -> u32 {
+        self.late.load(Ordering::Acquire)
+    }
+
     pub fn last_error(&self) -> Option<Arc<String>> {
         self.last_error.load_full()
     }
@@ -167,6 +174,7 @@ impl Vitals {
     }
 
     pub(super) fn enter(&self, state: State) {
+        self.note_late(0);
         self.state.store(state as u8, Ordering::Release);
         self.since_ms.store(now_ms(), Ordering::Release);
     }
@@ -177,6 +185,10 @@ impl Vitals {
 
     pub(super) fn count_restart(&self) {
         self.restarts.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn note_late(&self, unanswered: u32) {
+        self.late.store(unanswered, Ordering::Release);
     }
 
     pub(super) fn note_error(&self, text: String) {

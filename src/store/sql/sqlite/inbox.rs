@@ -98,7 +98,6 @@ pub const DEPTHS: &str = "
     SELECT count(*) FILTER (WHERE state = 'ready'), count(*) FILTER (WHERE state = 'claimed'),
            min(received_at) FILTER (WHERE state = 'ready')
       FROM inbox WHERE state IN ('ready', 'claimed')";
-pub const DEAD_COUNT: &str = "SELECT count(*) FROM inbox WHERE state = 'dead'";
 
 pub const TRACE: &str = "INSERT INTO trace (message, at, step, detail) VALUES (?1, ?2, ?3, ?4)";
 pub const TRACE_OF: &str = "SELECT at, step, detail FROM trace WHERE message = ?1 ORDER BY id";

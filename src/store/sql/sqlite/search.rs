@@ -25,6 +25,11 @@ pub const DEAD_LETTERS: &str = "
                    UNION SELECT message FROM outbox WHERE state IN ('unknown', 'dead') AND text IS NOT NULL)
        AND id < coalesce(?1, 9223372036854775807)
      ORDER BY id DESC LIMIT ?2";
+/// Dead messages, unknown parts and dead parts that nobody has tried again.
+pub const DEAD_COUNTS: &str = "
+    SELECT (SELECT count(*) FROM inbox WHERE state = 'dead'), count(*) FILTER (WHERE state = 'unknown'),
+           count(*) FILTER (WHERE state = 'dead')
+      FROM outbox WHERE state IN ('unknown', 'dead') AND text IS NOT NULL";
 pub const IS_DEAD_LETTER: &str = "
     SELECT 1 FROM inbox WHERE id = ?1 AND state = 'dead'
     UNION SELECT 1 FROM outbox WHERE message = ?1 AND state IN ('unknown', 'dead') AND text IS NOT NULL";
