@@ -2,6 +2,7 @@
 //!
 //! Requests are made before the measurement. A time begins when a request is due, not when a connection is free for it.
 
+use mindbot::config::Secret;
 use mindbot::simulate::wecom;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -37,8 +38,8 @@ pub fn seal(address: &str, numbers: std::ops::Range<usize>, members: usize) -> V
             url: String::new(),
             corp_id: CORP.into(),
             agent_id: AGENT,
-            token: TOKEN.into(),
-            encoding_aes_key: AES_KEY.into(),
+            token: Secret::new(TOKEN),
+            encoding_aes_key: Secret::new(AES_KEY),
             user: format!("member-{}", number % members),
             text: format!("echo:{}", answer(number)),
             msg_id: Some(format!("{number}")),

@@ -5,6 +5,7 @@
 
 use super::chat::client;
 use super::gateway::{Gateway, Launch};
+use mindbot::config::Secret;
 use mindbot::simulate::{openai, wecom};
 use std::collections::{BTreeMap, HashSet};
 use std::net::TcpListener;
@@ -282,8 +283,8 @@ impl Member {
             url: self.url.clone(),
             corp_id: CORP.into(),
             agent_id: AGENT,
-            token: TOKEN.into(),
-            encoding_aes_key: AES_KEY.into(),
+            token: Secret::new(TOKEN),
+            encoding_aes_key: Secret::new(AES_KEY),
             user: self.name.clone(),
             text: format!("echo:{text}"),
             msg_id: Some(format!("{}-{number}", self.name)),
