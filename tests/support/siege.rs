@@ -33,12 +33,15 @@ pub struct Pressure {
     pub more: &'static str,
     /// More of the gateway's environment.
     pub environment: &'static [(&'static str, &'static str)],
+    /// Another build than the one that belongs to the tests.
+    pub binary: Option<std::path::PathBuf>,
 }
 
 impl Default for Pressure {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { members: 20, pause: ms(120), thinking: (ms(5), ms(120)), sabotage: None, more: "", environment: &[] }
+        let thinking = (ms(5), ms(120));
+        Self { members: 20, pause: ms(120), thinking, sabotage: None, more: "", environment: &[], binary: None }
     }
 }
 
@@ -139,6 +142,9 @@ providers = ['model']
         // The address stays the same over every restart, as a platform needs it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let mut launch = Launch::new(&config).env("MINDBOT_SERVER__BIND", &format!("127.0.0.1:{port}"));
+        if let Some(binary) = &pressure.binary {
+            launch = launch.binary(binary);
+        }
         if let Some(sabotage) = pressure.sabotage {
             launch = launch.env("MINDBOT_SABOTAGE", sabotage);
         }
