@@ -265,6 +265,7 @@ test("everything is done without a mouse", async () => {
       await page.keyboard.press(key);
       return false;
     }, `focus on ${name}`);
+  await tabTo("Message", "Tab");
   await page.keyboard.type("echo:by keyboard");
   await page.keyboard.press("Enter");
   await finished(page).waitFor();

@@ -21,7 +21,7 @@ const PICTURES = {
   chat: { ...EN, ...DESK },
   "chat-dark": { ...EN, ...DESK, theme: "dark" },
   "chat-zh": { ...ZH, ...DESK },
-  "chat-phone": { ...EN, width: 390, height: 780, touch: true, scale: 2 },
+  "chat-phone": { ...EN, width: 390, height: 900, touch: true, scale: 1.75 },
 };
 
 const gateway = await startGateway();
