@@ -29,5 +29,6 @@ test("a failed answer says so, and can be tried again", async () => {
   assert.equal(await page.getByText("knowledge base").count(), 0);
   await page.getByRole("button", { name: "Try again" }).click();
   await page.getByText("2/2").waitFor();
+  assert.match(await finished(page).last().textContent(), /no longer broken/);
   assert.equal(await questions(page).count(), 1);
 });

@@ -66,6 +66,8 @@ pub struct Turn {
     pub degraded: bool,
     /// True when the person asked for another answer to the last question.
     pub is_retry: bool,
+    /// True when the new answer takes the place of the one that is remembered.
+    pub replaces_last: bool,
     pub prompt: Arc<Prompt>,
     pub steps: Vec<Step>,
     clock: Store,
@@ -97,6 +99,7 @@ impl Turn {
             passages: Vec::new(),
             degraded: false,
             is_retry: false,
+            replaces_last: false,
             prompt: Arc::default(),
             steps: Vec::new(),
             clock: wiring.store.clone(),
@@ -148,5 +151,5 @@ fn answered(turn: &Turn, reply: ReplyText) -> Outcome {
         question: turn.question.clone(),
         answer: reply.text.clone(),
     });
-    Outcome::Answer { replaces_last: turn.is_retry && remember.is_some(), reply, remember }
+    Outcome::Answer { replaces_last: turn.replaces_last && remember.is_some(), reply, remember }
 }

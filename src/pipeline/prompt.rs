@@ -1,10 +1,12 @@
 //! What the model is told: the assistant's instructions, passages, and as much of the past as fits.
 
+use super::validate::RETRY;
 use super::{Flow, Turn, Wiring, retrieve};
+use crate::config::Words;
 use crate::domain::Mark;
 use crate::providers::tokens::{TooLarge, Window};
 use crate::providers::{Line, Prompt, Role};
-use crate::store::history::{Exchange, recall};
+use crate::store::history::{Exchange, last_question, recall};
 use serde_json::json;
 use std::sync::Arc;
 
@@ -19,10 +21,10 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
         }
     };
     if turn.is_retry {
-        let Some(last) = past.pop() else {
-            return Flow::Answer(turn.say(&turn.config.pipeline.replies.unsupported, Mark::Refused));
-        };
-        turn.question = last.question;
+        match asked_before(turn, wiring, &mut past).await {
+            Some(question) => turn.question = question,
+            None => return Flow::Answer(turn.say(&nothing_to_repeat(), Mark::Refused)),
+        }
         if !assistant.knowledge.is_empty() {
             let question = turn.question.clone();
             retrieve::look_up(turn, wiring, assistant.knowledge.clone(), question).await;
@@ -68,6 +70,24 @@ async fn fit(turn: &mut Turn, window: &Window) -> Flow {
             turn.note("too long", json!({ "tokens": tokens, "budget": budget, "model": window.model }));
             Flow::Answer(turn.say(&turn.config.pipeline.replies.too_long, Mark::Refused))
         }
+    }
+}
+
+/// The question that another answer is wanted for. An answer that it had is taken out of `past`, and will be replaced.
+async fn asked_before(turn: &mut Turn, wiring: &Wiring, past: &mut Vec<Exchange>) -> Option<String> {
+    let (conversation, before) = (turn.conversation().to_owned(), turn.claim.head.id);
+    let asked = wiring.store.read(move |conn| last_question(conn, &conversation, before, RETRY)).await;
+    let asked = asked.ok().flatten();
+    // What was merged into one turn is remembered as one question.
+    let is_answered =
+        past.last().is_some_and(|last| asked.as_ref().is_none_or(|(message, _)| last.message >= *message));
+    turn.replaces_last = is_answered;
+    if is_answered { past.pop().map(|last| last.question) } else { asked.map(|(_, text)| text) }
+}
+
+fn nothing_to_repeat() -> Words {
+    Words {
+        zh: "前面没有可以重新回答的问题。".into(), en: "There is no earlier question to answer again.".into()
     }
 }
 

@@ -146,10 +146,15 @@ fn cited(turn: &Turn, text: &str) -> Vec<Source> {
 
 /// An answer by another provider than the first is honest about it.
 fn note_fallback(turn: &mut Turn, answered: &Answered) {
-    let tried: Vec<_> = answered.attempts.iter().map(|attempt| attempt.provider.as_str()).collect();
-    if tried.len() > 1 && tried.first() != tried.last() {
+    let candidates = turn.assistant.as_ref().map(|assistant| assistant.providers.as_slice()).unwrap_or_default();
+    let is_on = |id: &&String| turn.config.active_providers().any(|section| section.id == **id);
+    let first = candidates.iter().find(is_on);
+    let by = answered.attempts.last().map(|attempt| &attempt.provider);
+    if by.is_some() && by != first {
+        let tried: Vec<_> = answered.attempts.iter().map(|attempt| attempt.provider.as_str()).collect();
+        let detail = json!({ "first": first, "order": tried });
         turn.degraded = true;
-        turn.note("failed over", json!({ "order": tried }));
+        turn.note("failed over", detail);
     }
 }
 

@@ -7,7 +7,7 @@ use super::breaker::Breakers;
 use super::holdback::ask_held_back;
 use super::{Complete, Delta, Prompt, ProviderError};
 use crate::domain::{Deadline, Usage};
-use crate::supervise::{CallError, Control, Port, Reserved, card, obey};
+use crate::supervise::{CallError, Control, Port, PortId, Reserved, card, obey};
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use arc_swap::ArcSwap;
 use std::cell::RefCell;
@@ -103,7 +103,10 @@ impl Handler<GetHealth> for ProviderManager {
     type Result = actix::MessageResult<GetHealth>;
 
     fn handle(&mut self, _: GetHealth, _: &mut Context<Self>) -> Self::Result {
-        actix::MessageResult(self.breakers.borrow().unwell())
+        let (lineup, breakers) = (self.lineup.load(), self.breakers.borrow());
+        let named = |who| lineup.iter().find(|(_, port)| port.id() == who).map(|(id, _)| id.clone());
+        let unwell = breakers.unwell().filter_map(|(who, why)| Some((named(who)?, why.to_owned())));
+        actix::MessageResult(unwell.collect())
     }
 }
 
@@ -113,6 +116,7 @@ impl Handler<Ask> for ProviderManager {
     fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Self::Result {
         let lineup = self.lineup.load();
         let candidates = ask.candidates.iter().filter_map(|id| Some((id.clone(), lineup.get(id)?.clone()))).collect();
+        self.breakers.borrow_mut().keep_only(|who| lineup.values().any(|port| port.id() == who));
         let request = Request { candidates, breakers: self.breakers.clone(), ask, attempts: Vec::new(), next: 0 };
         Box::pin(request.run().into_actor(self))
     }
@@ -132,7 +136,7 @@ impl Request {
     async fn run(mut self) -> Result<Answered, Unanswered> {
         let mut error = ProviderError::NoneAvailable(self.ask.candidates.join(", "));
         while self.attempts.len() < ATTEMPTS {
-            let (id, reserved) = match self.choose().await {
+            let (id, who, reserved) = match self.choose().await {
                 Ok(chosen) => chosen,
                 // What an attempt said tells more than that nobody is left to ask.
                 Err(nobody) => {
@@ -141,19 +145,19 @@ impl Request {
                 }
             };
             let began = Instant::now();
-            let (outcome, shown) = self.attempt(&id, reserved).await;
+            let (outcome, shown) = self.attempt(who, reserved).await;
             let took_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
             let note = outcome.as_ref().map_or_else(ToString::to_string, |_| "answered".into());
             self.attempts.push(Attempt { provider: id.clone(), outcome: note, took_ms });
             match outcome {
                 Ok(usage) => {
-                    self.breakers.borrow_mut().succeeded(&id);
+                    self.breakers.borrow_mut().succeeded(who);
                     return Ok(Answered { usage, attempts: self.attempts });
                 }
                 Err(failed) => {
-                    self.breakers.borrow_mut().failed(&id, &failed, Instant::now());
+                    self.breakers.borrow_mut().failed(who, &failed, Instant::now());
                     error = failed;
-                    if shown || !self.goes_on(&id, &error).await {
+                    if shown || !self.goes_on(who, &error).await {
                         break;
                     }
                 }
@@ -163,19 +167,19 @@ impl Request {
     }
 
     /// The next candidate that is well and has room; waits for room when all are merely full.
-    async fn choose(&mut self) -> Result<(String, Reserved<Complete>), ProviderError> {
+    async fn choose(&mut self) -> Result<(String, PortId, Reserved<Complete>), ProviderError> {
         let mut first_full = None;
         let mut wait = None::<Duration>;
         for offset in 0..self.candidates.len() {
             let Some((id, port)) = self.candidates.get((self.next + offset) % self.candidates.len()) else { continue };
-            if !self.breakers.borrow_mut().admits(id, Instant::now()) {
-                let needed = self.breakers.borrow().wait(id, Instant::now());
+            if !self.breakers.borrow_mut().admits(port.id(), Instant::now()) {
+                let needed = self.breakers.borrow().wait(port.id(), Instant::now());
                 wait = Some(wait.map_or(needed, |least| least.min(needed)));
                 continue;
             }
             match port.reserve() {
                 Ok(reserved) => {
-                    let chosen = (id.clone(), reserved);
+                    let chosen = (id.clone(), port.id(), reserved);
                     self.next = (self.next + offset) % self.candidates.len();
                     return Ok(chosen);
                 }
@@ -184,7 +188,7 @@ impl Request {
         }
         if let Some((id, port)) = first_full {
             let reserved = port.reserve_within(self.ask.deadline.left()).await?;
-            return Ok((id, reserved));
+            return Ok((id, port.id(), reserved));
         }
         match wait {
             Some(after) => Err(ProviderError::RateLimited { after, reason: "every provider is resting".into() }),
@@ -192,9 +196,9 @@ impl Request {
         }
     }
 
-    async fn attempt(&self, id: &str, port: Reserved<Complete>) -> (Result<Usage, ProviderError>, bool) {
+    async fn attempt(&self, who: PortId, port: Reserved<Complete>) -> (Result<Usage, ProviderError>, bool) {
         if self.attempts.is_empty() {
-            self.breakers.borrow_mut().first_attempt(id);
+            self.breakers.borrow_mut().first_attempt(who);
         }
         let Ask { prompt, deadline, deltas, .. } = &self.ask;
         let call = Complete { prompt: prompt.clone(), deadline: *deadline, deltas: deltas.clone() };
@@ -207,7 +211,7 @@ impl Request {
     }
 
     /// Whether another attempt makes sense after `error`, having waited for it where needed.
-    async fn goes_on(&mut self, id: &str, error: &ProviderError) -> bool {
+    async fn goes_on(&mut self, who: PortId, error: &ProviderError) -> bool {
         let alone = self.candidates.len() == 1;
         let wait = match error {
             ProviderError::Call(CallError::Died) => Duration::ZERO,
@@ -227,7 +231,7 @@ impl Request {
         if wait > PATIENCE.min(self.ask.deadline.left()) || self.ask.deadline.has_passed() {
             return false;
         }
-        if alone && !self.breakers.borrow_mut().may_retry(id) {
+        if alone && !self.breakers.borrow_mut().may_retry(who) {
             return false;
         }
         if !alone {

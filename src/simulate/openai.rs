@@ -217,6 +217,11 @@ struct Stage {
 }
 
 impl Stage {
+    fn takes_key_of(&self, request: &HttpRequest) -> bool {
+        let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.options.key.as_ref().is_none_or(|key| offered.strip_prefix("Bearer ") == Some(key.as_str()))
+    }
+
     fn remember(&self, body: Bytes) {
         if body.len() > MAX_KEPT {
             return;
@@ -257,7 +262,10 @@ async fn script(stage: Data<Stage>, body: Bytes) -> HttpResponse {
     }
 }
 
-async fn models() -> HttpResponse {
+async fn models(stage: Data<Stage>, request: HttpRequest) -> HttpResponse {
+    if !stage.takes_key_of(&request) {
+        return error(401, None, "Incorrect API key provided.");
+    }
     let models = MODELS.map(|id| json!({ "id": id, "object": "model", "created": 1, "owned_by": "mindbot" }));
     HttpResponse::Ok().json(json!({ "object": "list", "data": models }))
 }
@@ -265,9 +273,7 @@ async fn models() -> HttpResponse {
 async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let call = stage.counters.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let open = OpenCall::new(&stage, call);
-    let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_known = |key: &String| offered.strip_prefix("Bearer ") == Some(key.as_str());
-    if !stage.options.key.as_ref().is_none_or(is_known) {
+    if !stage.takes_key_of(&request) {
         return open.refuse(error(401, None, "Incorrect API key provided."));
     }
     let ask = match serde_json::from_slice::<Ask>(&body) {

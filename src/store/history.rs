@@ -1,7 +1,7 @@
 //! What was said before, as a model is told it.
 
 use super::{StoreError, sql};
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 /// One question with its answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,17 @@ pub fn recall(conn: &Connection, conversation: &str, limit: usize) -> Result<Vec
     let mut exchanges = rows.collect::<Result<Vec<_>, _>>()?;
     exchanges.reverse();
     Ok(exchanges)
+}
+
+/// The last message before `before` that asked something, with its text, answered or not; `command` is no question.
+pub fn last_question(
+    conn: &Connection,
+    conversation: &str,
+    before: i64,
+    command: &str,
+) -> Result<Option<(i64, String)>, StoreError> {
+    let mut statement = conn.prepare_cached(sql::inbox::LAST_QUESTION)?;
+    Ok(statement.query_row((conversation, before, command), |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
 }
 
 /// Remembers an exchange.

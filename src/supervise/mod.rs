@@ -27,7 +27,7 @@ pub use commands::{Inject, Remove, Restart, StartError, Supervise, SupervisorPor
 pub use contained::{Panicked, contained, install_panic_hook};
 pub use control::{Control, Fault, obey};
 pub use policy::{Backoff, Decision, Exhausted, Policy, Record};
-pub use port::{Port, RESTART_PATIENCE, Reserved};
+pub use port::{Port, PortId, RESTART_PATIENCE, Reserved};
 pub use pulse::Pulse;
 pub use root::keep_root;
 pub use supervisor::{Charge, Common, Supervisor};

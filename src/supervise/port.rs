@@ -30,10 +30,15 @@ where
     M: Message + Send + 'static,
     M::Result: Send,
 {
+    id: PortId,
     permits: Arc<Semaphore>,
     peer: watch::Sender<Option<Peer<M>>>,
     stats: Arc<PortStats>,
 }
+
+/// Tells ports apart; every clone of one has the same, and none is used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct PortId(pub usize);
 
 /// What is behind a port at the moment.
 struct Peer<M>
@@ -115,7 +120,13 @@ where
     pub fn new(name: &'static str, capacity: usize) -> Self {
         let permits = Arc::new(Semaphore::new(capacity));
         let stats = Arc::new(PortStats::new(name, capacity, permits.clone()));
-        Self { inner: Arc::new(Inner { permits, peer: watch::Sender::new(None), stats }) }
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let id = PortId(NEXT.fetch_add(1, Ordering::Relaxed));
+        Self { inner: Arc::new(Inner { id, permits, peer: watch::Sender::new(None), stats }) }
+    }
+
+    pub fn id(&self) -> PortId {
+        self.inner.id
     }
 
     /// Numbers for `/metrics` and the actor list.

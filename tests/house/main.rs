@@ -12,6 +12,7 @@
 )]
 
 #[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "the bench uses what is not used here")]
 mod support;
 
 mod actix_facts;

@@ -108,6 +108,13 @@ pub const REMEMBER: &str =
     "INSERT INTO history (conversation, message, question, answer, at) VALUES (?1, ?2, ?3, ?4, ?5)";
 pub const FORGET_LAST: &str =
     "DELETE FROM history WHERE id = (SELECT max(id) FROM history WHERE conversation = ?1 AND question IS NOT NULL)";
+/// What was last asked before a message, unless the conversation began afresh since.
+pub const LAST_QUESTION: &str = "
+    SELECT id, text FROM inbox
+     WHERE conversation = ?1 AND id < ?2 AND lane = 'normal' AND kind = 'message' AND state IN ('done', 'dead')
+       AND trim(text) NOT IN ('', ?3)
+       AND id > coalesce((SELECT max(message) FROM history WHERE conversation = ?1 AND question IS NULL), -1)
+     ORDER BY id DESC LIMIT 1";
 pub const RECALL: &str = "
     SELECT message, question, answer FROM history
      WHERE conversation = ?1 AND question IS NOT NULL AND message > coalesce(
