@@ -153,7 +153,11 @@ impl Actor for ConfigReloader {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.listen(ctx);
         match watch(&self.wiring.source.load().path, self.changed.clone()) {
-            Ok(watch) => self.watch = Some(watch),
+            Ok(watch) => {
+                self.watch = Some(watch);
+                // What was written after the file was read and before this moment has not been seen.
+                self.changed.notify_one();
+            }
             Err(error) => tracing::warn!(error, "the configuration file is not watched; SIGHUP reloads it"),
         }
     }
@@ -226,6 +230,7 @@ async fn reload(wiring: &Wiring, by: &str) -> Report {
         }
     };
     match judge(wiring, &source) {
+        Ok((_, report)) if report.plan.is_empty() && source.text == running.text => Report { applied: true, ..report },
         Ok((loaded, report)) if report.problem.is_none() => put_in_place(wiring, source, loaded, report, by).await,
         Ok((_, report)) => {
             let problem = report.problem.as_ref().map(ToString::to_string);
