@@ -12,7 +12,7 @@ use super::{
 };
 use crate::config::{self, ReplyFormat};
 use crate::domain::InstanceId;
-use crate::supervise::{ChildSpec, Control, contained, obey};
+use crate::supervise::{ChildSpec, Control, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use std::time::Duration;
 /// `kind = "wecom"`.
 pub static KIND: Kind = Kind {
     name: "wecom",
+    card: &CARD,
     // 2048 bytes for text and Markdown alike, the rest is cut off without an error ("发送应用消息"); 10,000 calls a
     // minute for each organisation and API ("访问频率限制"; both read November 2026).
     limits: Limits { max_bytes: 2048, previews_per_second: 0, sends_per_minute: 10_000 },
@@ -117,6 +118,15 @@ impl WeCom {
     pub fn new(section: Arc<config::Platform>) -> Self {
         Self { api: Api::new(section).map(Rc::new) }
     }
+}
+
+card! {
+    WeCom takes [Deliver, Control];
+    instances: "platform/<id>",
+    asks: "`GET /cgi-bin/gettoken`, `POST /cgi-bin/message/send`.",
+    when_full: "`Deliver`: the part waits in the outbox; other platforms go on.",
+    lost: "The access token, fetched again by the next call, and the calls in flight: a part whose request may have left is sent once more with `enable_duplicate_check`.",
+    stuck: "`mindbot_queue_oldest_seconds` of the outbox grows for this platform. Look at the trace of the oldest message, then at the trusted IP list and `secret`.",
 }
 
 impl Actor for WeCom {

@@ -156,7 +156,9 @@ impl Api {
         let mut url = self.send_url.clone();
         url.query_pairs_mut().append_pair("access_token", &token.text);
         let request = self.client.post(url).timeout(call.deadline.left()).json(body);
-        call.begun.raise();
+        if !call.begun.raise() {
+            return Err(away(FIRST_WAIT, "the call was given up before the message was sent"));
+        }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {

@@ -14,7 +14,7 @@ pub mod tokens;
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};
 use crate::knowledge::Passage;
-use crate::supervise::{CallError, ChildSpec, Port};
+use crate::supervise::{CallError, Card, ChildSpec, Port};
 use actix::Message;
 use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
@@ -133,6 +133,8 @@ impl ProviderError {
 /// One kind of provider: the word in the configuration, and how to make one.
 pub struct Kind {
     pub name: &'static str,
+    /// The row of its actor in `actors.md`.
+    pub card: &'static Card,
     /// Reads a section for what a struct cannot say. `(key, message)` each.
     pub check: fn(&config::Provider) -> Vec<(&'static str, String)>,
     /// The credential without which `enabled = "auto"` means off.

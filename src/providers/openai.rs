@@ -8,7 +8,7 @@ use super::{Complete, Delta, Kind, Probe, Prompt, ProviderError};
 use crate::config::{self, Secret};
 use crate::domain::{InstanceId, Usage};
 use crate::egress;
-use crate::supervise::{ChildSpec, Control, Port, contained, obey};
+use crate::supervise::{ChildSpec, Control, Port, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
 pub static KIND: Kind =
-    Kind { name: "openai", check, credential: |section| Some(&section.api_key), spec, probe: Some(probe) };
+    Kind { name: "openai", card: &CARD, check, credential: |section| Some(&section.api_key), spec, probe: Some(probe) };
 
 const BASE_URL: &str = "https://api.openai.com/v1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -86,6 +86,15 @@ impl OpenAi {
         }
         Self { service }
     }
+}
+
+card! {
+    OpenAi takes [Complete, Control];
+    instances: "provider/<id>",
+    asks: "`POST /chat/completions`; text goes straight to the turn over the channel in the call.",
+    when_full: "`Busy`: the manager asks the next candidate, then waits for room within the deadline of the turn.",
+    lost: "Calls in flight; their turns ask again from the beginning.",
+    stuck: "Turns run into `pipeline.turn_timeout`, `mindbot_port_in_flight` is at its capacity. Look at `idle_timeout` and at the state of the service.",
 }
 
 impl Actor for OpenAi {

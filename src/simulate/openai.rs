@@ -233,6 +233,11 @@ impl Stage {
         prompts.iter().filter_map(|body| serde_json::from_slice(body).ok()).collect()
     }
 
+    fn admits(&self, request: &HttpRequest) -> bool {
+        let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.options.key.as_ref().is_none_or(|key| offered.strip_prefix("Bearer ") == Some(key.as_str()))
+    }
+
     fn delay(&self) -> Duration {
         let (shortest, longest) = self.options.delay;
         shortest + longest.saturating_sub(shortest).mul_f64(self.dice.roll())
@@ -257,7 +262,14 @@ async fn script(stage: Data<Stage>, body: Bytes) -> HttpResponse {
     }
 }
 
-async fn models() -> HttpResponse {
+fn wrong_key() -> HttpResponse {
+    error(401, None, "Incorrect API key provided.")
+}
+
+async fn models(stage: Data<Stage>, request: HttpRequest) -> HttpResponse {
+    if !stage.admits(&request) {
+        return wrong_key();
+    }
     let models = MODELS.map(|id| json!({ "id": id, "object": "model", "created": 1, "owned_by": "mindbot" }));
     HttpResponse::Ok().json(json!({ "object": "list", "data": models }))
 }
@@ -265,10 +277,8 @@ async fn models() -> HttpResponse {
 async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let call = stage.counters.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let open = OpenCall::new(&stage, call);
-    let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let is_known = |key: &String| offered.strip_prefix("Bearer ") == Some(key.as_str());
-    if !stage.options.key.as_ref().is_none_or(is_known) {
-        return open.refuse(error(401, None, "Incorrect API key provided."));
+    if !stage.admits(&request) {
+        return open.refuse(wrong_key());
     }
     let ask = match serde_json::from_slice::<Ask>(&body) {
         Ok(ask) if !ask.messages.is_empty() => ask,

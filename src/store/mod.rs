@@ -16,6 +16,7 @@ pub mod retry;
 pub mod search;
 pub mod sql;
 pub mod trace;
+pub mod waiting;
 mod writer;
 
 pub use clock::RunClock;

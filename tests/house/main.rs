@@ -15,10 +15,14 @@
 mod support;
 
 mod actix_facts;
+mod actors_md;
+mod architecture;
 mod check;
 mod commands;
 mod crash;
 mod drain;
+mod faults;
+mod faults_organic;
 mod ordering;
 mod outbox_actions;
 mod providers;

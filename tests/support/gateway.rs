@@ -15,6 +15,7 @@ pub const KEY: &str = "test-admin-token-0123456789";
 /// A gateway that runs. Dropping it kills the process; its folder goes with the last holder.
 pub struct Gateway {
     child: Child,
+    binary: PathBuf,
     pub folder: Arc<TempDir>,
     pub address: String,
     log: Arc<Mutex<String>>,
@@ -23,6 +24,7 @@ pub struct Gateway {
 
 /// How to start one.
 pub struct Launch {
+    binary: PathBuf,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
     ignored_signal: Option<&'static str>,
@@ -39,7 +41,14 @@ impl Launch {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let whole = format!("[server]\nbind = \"127.0.0.1:0\"\n{server}\n{config}");
         std::fs::write(folder.path().join("config.toml"), whole).unwrap();
-        Self { folder, environment: Vec::new(), ignored_signal: None }
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_mindbot"));
+        Self { binary, folder, environment: Vec::new(), ignored_signal: None }
+    }
+
+    /// Starts another build than the one that belongs to the tests.
+    pub fn binary(mut self, path: &Path) -> Self {
+        self.binary = path.to_owned();
+        self
     }
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
@@ -58,10 +67,9 @@ impl Launch {
     }
 
     fn command(&self) -> Command {
-        let program = env!("CARGO_BIN_EXE_mindbot");
-        let Some(signal) = self.ignored_signal else { return Command::new(program) };
+        let Some(signal) = self.ignored_signal else { return Command::new(&self.binary) };
         let mut command = Command::new("env");
-        command.arg(format!("--ignore-signal={signal}")).arg(program);
+        command.arg(format!("--ignore-signal={signal}")).arg(&self.binary);
         command
     }
 
@@ -88,8 +96,8 @@ impl Launch {
         let (log, ready) = follow(child.stderr.take().unwrap());
         match ready.recv_timeout(PATIENCE) {
             Ok(address) => {
-                let Self { folder, environment, .. } = self;
-                Ok(Gateway { child, folder, address, log, environment })
+                let Self { binary, folder, environment, .. } = self;
+                Ok(Gateway { child, binary, folder, address, log, environment })
             }
             Err(_) => {
                 let _ = child.kill();
@@ -164,7 +172,11 @@ impl Gateway {
     /// The same gateway once more.
     fn again(&mut self) -> Launch {
         let environment = std::mem::take(&mut self.environment);
-        Launch { folder: self.folder.clone(), environment, ignored_signal: None }
+        Launch { binary: self.binary.clone(), folder: self.folder.clone(), environment, ignored_signal: None }
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
     }
 
     /// Waits for the process to end by itself.

@@ -1,5 +1,6 @@
 //! What the tests stand on: the real binary in a folder of its own, and a reader of the web chat.
 
+pub mod actors;
 pub mod chat;
 pub mod gateway;
 pub mod office;

@@ -29,6 +29,7 @@ CREATE TABLE inbox (
 );
 CREATE INDEX inbox_open  ON inbox (queue, id)        WHERE state IN ('ready', 'claimed');
 CREATE INDEX inbox_ready ON inbox (platform, id)     WHERE state = 'ready';
+CREATE INDEX inbox_due   ON inbox (not_before)       WHERE state = 'ready' AND not_before > 0;
 CREATE INDEX inbox_claimed ON inbox (id)             WHERE state = 'claimed';
 CREATE INDEX inbox_dead  ON inbox (id)               WHERE state = 'dead';
 CREATE INDEX inbox_chat  ON inbox (conversation, id);
@@ -60,6 +61,7 @@ CREATE TABLE outbox (
 );
 CREATE INDEX outbox_open  ON outbox (conversation, message, part) WHERE state IN ('ready', 'sending');
 CREATE INDEX outbox_ready ON outbox (platform, message, part)     WHERE state = 'ready';
+CREATE INDEX outbox_due   ON outbox (not_before)                  WHERE state = 'ready' AND not_before > 0;
 CREATE INDEX outbox_ended ON outbox (message)                     WHERE state IN ('unknown', 'dead');
 CREATE INDEX outbox_chat  ON outbox (conversation, id);
 CREATE INDEX outbox_age   ON outbox (created_at);

@@ -47,7 +47,8 @@ pub const CLAIM_ONE: &str = "
     RETURNING id, platform, conversation, lane, chat, kind, sender, sender_name, text, parts, reply_route, sent_at,
               received_at, attempt, strikes, noticed";
 /// When the next row that waits for its time may be claimed.
-pub const NEXT_DUE: &str = "SELECT min(not_before) FROM inbox WHERE state = 'ready' AND not_before > ?1";
+pub const NEXT_DUE: &str =
+    "SELECT min(not_before) FROM inbox WHERE state = 'ready' AND not_before > 0 AND not_before > ?1";
 
 pub const RELEASE: &str = "
     UPDATE inbox SET state = iif(cancelled_by IS NULL, 'ready', 'cancelled'), owner = NULL, not_before = ?4,

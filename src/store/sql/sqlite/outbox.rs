@@ -24,7 +24,8 @@ pub const CLAIM: &str = "
         ORDER BY message, part LIMIT ?4)
     RETURNING id, message, part, conversation, reply_route, text, mark, degraded, sources, tries, failures, may_repeat,
               first_try_at, created_at";
-pub const NEXT_DUE: &str = "SELECT min(not_before) FROM outbox WHERE state = 'ready' AND not_before > ?1";
+pub const NEXT_DUE: &str =
+    "SELECT min(not_before) FROM outbox WHERE state = 'ready' AND not_before > 0 AND not_before > ?1";
 pub const READY_COUNT: &str =
     "SELECT count(*) FROM (SELECT 1 FROM outbox WHERE state = 'ready' AND platform = ?1 AND not_before <= ?2 LIMIT ?3)";
 

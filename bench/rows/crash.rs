@@ -1,0 +1,65 @@
+//! `kill -9` under load, and the proof that the harness would notice a broken promise.
+
+use crate::Wish;
+use crate::report::{Bar, Row};
+use crate::support::siege::{Found, Pressure, Siege, Verdict};
+use std::time::Duration;
+
+/// Kills at random moments. Answers what became of the messages, and what was found at the restarts.
+async fn under_fire(pressure: Pressure, kills: usize) -> (Verdict, Found) {
+    let mut siege = Siege::lay(pressure).await;
+    let mut found = Found::default();
+    for _ in 0..kills {
+        let moment = 200 + uuid::Uuid::new_v4().as_u128() as u64 % 800;
+        tokio::time::sleep(Duration::from_millis(moment)).await;
+        let (again, rows) = siege.kill_and_restart();
+        siege = again;
+        found.ready += rows.ready;
+        found.claimed += rows.claimed;
+        found.sending += rows.sending;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (verdict, _gateway) = siege.verdict().await;
+    (verdict, found)
+}
+
+pub async fn kills(wish: &Wish) -> Vec<Row> {
+    let kills = if wish.quick { 10 } else { 50 };
+    let pause = Duration::from_millis(60);
+    let (verdict, found) = under_fire(Pressure { pause, ..Pressure::default() }, kills).await;
+    eprintln!("{verdict:?}");
+    let per_thousand = 1000.0 * verdict.duplicates.len() as f64 / verdict.acknowledged as f64;
+    let row = Row::new("kills", format!("kill -9 at {kills} random moments under load"))
+        .none_of("acknowledged and lost", verdict.lost.len())
+        .none_of("out of order", verdict.out_of_order.len())
+        .value("visible duplicates in a thousand", per_thousand, "", Bar::AtMost(1.0))
+        .none_of("duplicates not shown as unknown", verdict.silent_duplicates.len())
+        .value("acknowledged", verdict.acknowledged as f64, "", Bar::None)
+        .value("found `ready` at a restart", found.ready as f64, "rows", Bar::AtLeast(1.0))
+        .value("found `claimed`", found.claimed as f64, "rows", Bar::AtLeast(1.0))
+        .value("found `sending`", found.sending as f64, "rows", Bar::AtLeast(1.0));
+    vec![row]
+}
+
+/// What the harness must notice, and how hard the gateway has to be pressed for it.
+const CONTROLS: [(&str, u64, fn(&Verdict) -> usize); 2] = [
+    // An acknowledgement before the flush loses what a kill finds in between.
+    ("ack-first", 20, |verdict| verdict.lost.len()),
+    ("double-send", 120, |verdict| verdict.silent_duplicates.len()),
+];
+
+pub async fn controls(wish: &Wish) -> Vec<Row> {
+    let mut row = Row::new("controls", "the harness fails on a build that breaks its promises on purpose");
+    for (sabotage, pause, noticed) in CONTROLS {
+        let pressure = Pressure {
+            sabotage: Some(sabotage),
+            binary: Some(wish.chaos.clone()),
+            pause: Duration::from_millis(pause),
+            ..Pressure::default()
+        };
+        let (verdict, _) = under_fire(pressure, 6).await;
+        let failed = if verdict.is_kept() { 0 } else { noticed(&verdict) };
+        row = row.value(format!("violations noticed under `{sabotage}`"), failed as f64, "", Bar::AtLeast(1.0));
+    }
+    vec![row]
+}
