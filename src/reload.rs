@@ -162,7 +162,11 @@ impl Actor for ConfigReloader {
     fn started(&mut self, ctx: &mut Context<Self>) {
         self.listen(ctx);
         match watch(&self.wiring.source.load().path, self.changed.clone()) {
-            Ok(watch) => self.watch = Some(watch),
+            Ok(watch) => {
+                self.watch = Some(watch);
+                // What was written after the file was read and before this moment has not been seen.
+                self.changed.notify_one();
+            }
             Err(error) => tracing::warn!(error, "the configuration file is not watched; SIGHUP reloads it"),
         }
     }

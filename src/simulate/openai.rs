@@ -217,11 +217,6 @@ struct Stage {
 }
 
 impl Stage {
-    fn takes_key_of(&self, request: &HttpRequest) -> bool {
-        let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        self.options.key.as_ref().is_none_or(|key| offered.strip_prefix("Bearer ") == Some(key.as_str()))
-    }
-
     fn remember(&self, body: Bytes) {
         if body.len() > MAX_KEPT {
             return;
@@ -236,6 +231,11 @@ impl Stage {
     fn prompts(&self) -> Vec<Value> {
         let prompts = self.prompts.lock().unwrap_or_else(PoisonError::into_inner);
         prompts.iter().filter_map(|body| serde_json::from_slice(body).ok()).collect()
+    }
+
+    fn admits(&self, request: &HttpRequest) -> bool {
+        let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        self.options.key.as_ref().is_none_or(|key| offered.strip_prefix("Bearer ") == Some(key.as_str()))
     }
 
     fn delay(&self) -> Duration {
@@ -262,9 +262,13 @@ async fn script(stage: Data<Stage>, body: Bytes) -> HttpResponse {
     }
 }
 
+fn wrong_key() -> HttpResponse {
+    error(401, None, "Incorrect API key provided.")
+}
+
 async fn models(stage: Data<Stage>, request: HttpRequest) -> HttpResponse {
-    if !stage.takes_key_of(&request) {
-        return error(401, None, "Incorrect API key provided.");
+    if !stage.admits(&request) {
+        return wrong_key();
     }
     let models = MODELS.map(|id| json!({ "id": id, "object": "model", "created": 1, "owned_by": "mindbot" }));
     HttpResponse::Ok().json(json!({ "object": "list", "data": models }))
@@ -273,8 +277,8 @@ async fn models(stage: Data<Stage>, request: HttpRequest) -> HttpResponse {
 async fn chat(stage: Data<Stage>, request: HttpRequest, body: Bytes) -> HttpResponse {
     let call = stage.counters.requests.fetch_add(1, Ordering::Relaxed) + 1;
     let open = OpenCall::new(&stage, call);
-    if !stage.takes_key_of(&request) {
-        return open.refuse(error(401, None, "Incorrect API key provided."));
+    if !stage.admits(&request) {
+        return open.refuse(wrong_key());
     }
     let ask = match serde_json::from_slice::<Ask>(&body) {
         Ok(ask) if !ask.messages.is_empty() => ask,
