@@ -157,7 +157,7 @@ impl Api {
         url.query_pairs_mut().append_pair("access_token", &token.text);
         let request = self.client.post(url).timeout(call.deadline.left()).json(body);
         if !call.begun.raise() {
-            return Err(later(FIRST_WAIT, "the call was given up before the message was sent"));
+            return Err(away(FIRST_WAIT, "the call was given up before the message was sent"));
         }
         let response = match request.send().await {
             Ok(response) => response,
