@@ -245,7 +245,8 @@ async fn a_blocked_thread_is_left_behind_and_its_family_moves() {
 /// Six panics, each as soon as the actor runs again.
 async fn panic_six_times(scene: &Scene, path: &str) {
     for _ in 0..6 {
-        let known = scene.actors.board().await[path].generation;
+        let running = scene.actors.until(path, "runs", |actor| actor.state == "running").await;
+        let known = running[path].generation;
         scene.actors.break_down(path, "panic").await;
         let has_fallen = |actor: &Actor| actor.generation > known || actor.state != "running";
         scene.actors.until(path, "falls", has_fallen).await;
