@@ -46,6 +46,22 @@ pub async fn run(_: &Wish) -> Vec<Row> {
 
 async fn crowd(world: &World, subject: &dyn Subject) -> Crowd {
     let pool = Pool::new(subject.address(), seal(subject.address(), 0..CONVERSATIONS, CONVERSATIONS), 64);
+    if std::env::var_os("BENCH_DEBUG").is_some() {
+        let (counters, pid) = (world.model.counters.clone(), subject.pid());
+        actix_rt::spawn(async move {
+            for tick in 0..60 {
+                let open = counters.open.load(Ordering::Relaxed);
+                let (done, conns) =
+                    (counters.completed.load(Ordering::Relaxed), counters.connections.load(Ordering::Relaxed));
+                eprintln!(
+                    "{tick}: open {open} done {done} connections {conns} rss {:.0} cpu {:?}",
+                    process::resident(pid),
+                    process::cpu(pid)
+                );
+                tokio::time::sleep(Duration::from_millis(200)).await;
+            }
+        });
+    }
     pool.against(CONVERSATIONS, Duration::from_secs(60), || 0).await;
     let samples = pool.finish(CONVERSATIONS, Duration::from_secs(30)).await;
     world.wait_for(CONVERSATIONS, Duration::from_secs(10)).await;

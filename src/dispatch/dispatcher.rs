@@ -10,7 +10,7 @@ use crate::pipeline::Wiring;
 use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{StoreError, history};
-use crate::supervise::{CallError, ChildSpec, Control, Port, Pulse, Thread, Transient, obey};
+use crate::supervise::{CallError, ChildSpec, Control, Crowd, Port, Pulse, Thread, Transient, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -58,12 +58,21 @@ pub struct Dispatcher {
     /// False until the rows of an earlier incarnation have been taken back.
     recovered: bool,
     alarm: Option<SpawnHandle>,
+    turns: Crowd<Self>,
 }
 
 impl Dispatcher {
     pub fn new(wiring: DispatcherWiring) -> Self {
         wiring.running.store(0, Ordering::Release);
-        Self { wiring, talks: HashMap::new(), claiming: false, again: false, recovered: false, alarm: None }
+        Self {
+            wiring,
+            talks: HashMap::new(),
+            claiming: false,
+            again: false,
+            recovered: false,
+            alarm: None,
+            turns: Crowd::default(),
+        }
     }
 
     /// Waits for the next nudge, again and again.
@@ -135,7 +144,7 @@ impl Dispatcher {
                 self.again |= was_full;
                 for claim in claims {
                     match claim.head.lane {
-                        Lane::Normal => self.start_turn(claim, ctx),
+                        Lane::Normal => self.start_turn(claim),
                         Lane::Control => self.obey_command(claim, ctx),
                     }
                 }
@@ -161,7 +170,7 @@ impl Dispatcher {
         }
     }
 
-    fn start_turn(&mut self, claim: Claim, ctx: &mut Context<Self>) {
+    fn start_turn(&mut self, claim: Claim) {
         let key = claim.head.conversation.clone();
         let wiring = &self.wiring;
         let talk = self.talks.entry(key.clone()).or_insert_with(|| new_talk(&key, wiring));
@@ -170,7 +179,7 @@ impl Dispatcher {
         let within = self.wiring.turns.directory.load().config.pipeline.turn_timeout + GRACE;
         let (port, fences) = (talk.run.clone(), claim.fences());
         let running = async move { port.ask(RunTurn(claim), within).await };
-        ctx.spawn(running.into_actor(self).map(move |end, this, ctx| this.turn_ended(&key, fences, end, ctx)));
+        self.turns.spawn(running, move |end, this, ctx| this.turn_ended(&key, fences, end, ctx));
     }
 
     fn turn_ended(
@@ -325,6 +334,7 @@ impl Actor for Dispatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.turns.start(ctx);
         self.recover(ctx);
         self.listen(ctx);
         ctx.run_interval(PING_EVERY, Self::ping_talks);
