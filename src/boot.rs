@@ -3,7 +3,7 @@
 use crate::components::{Components, Supervisors};
 use crate::config::{Config, Loaded, Source};
 use crate::directory::{Directory, Snapshot};
-use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, OutboxPump, PumpWiring, rule_by_config};
+use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, Office, OutboxPump, PumpWiring, rule_by_config};
 use crate::domain::InstanceId;
 use crate::http::auth::{Keys, TOKEN_VARIABLE};
 use crate::http::health::Health;
@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 
@@ -169,8 +169,13 @@ async fn listen(
     Ok((address, handle))
 }
 
+/// The database file that `storage.url` names.
+pub fn database_of(config: &Config) -> PathBuf {
+    PathBuf::from(config.storage.url.trim_start_matches("sqlite://"))
+}
+
 async fn open_store(config: &Config, fatal: Fatal) -> anyhow::Result<(std::fs::File, Store)> {
-    let path = PathBuf::from(config.storage.url.trim_start_matches("sqlite://"));
+    let path = database_of(config);
     make_private_folder(&config.storage.data_dir)?;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         make_private_folder(folder)?;
@@ -236,15 +241,15 @@ pub struct Switches {
     /// Raised while nothing may be sent.
     pub no_sends: Arc<AtomicBool>,
     /// Turns that run.
-    pub turns: Arc<AtomicUsize>,
+    pub turns: Office,
     /// Parts on the wire.
-    pub sends: Arc<AtomicUsize>,
+    pub sends: Office,
 }
 
 impl Switches {
     fn closed() -> Self {
         let raised = || Arc::new(AtomicBool::new(true));
-        Self { no_claims: raised(), no_sends: raised(), turns: Arc::default(), sends: Arc::default() }
+        Self { no_claims: raised(), no_sends: raised(), turns: Office::default(), sends: Office::default() }
     }
 
     fn open(&self) {
@@ -333,14 +338,14 @@ impl Path<'_> {
             directory: directory.clone(),
             nudges: nudges.clone(),
             draining: switches.no_sends.clone(),
-            sending: switches.sends.clone(),
+            office: switches.sends.clone(),
         };
         let dispatcher = DispatcherWiring {
             turns: pipeline::Wiring { store, directory, retriever: self.search.clone(), manager: ask },
             nudges: nudges.clone(),
             thread: self.supervision.thread("dispatch").context("no thread for conversations")?,
             draining: switches.no_claims.clone(),
-            running: switches.turns.clone(),
+            office: switches.turns.clone(),
         };
         let pump = ChildSpec::of(InstanceId::core("pump"), move || OutboxPump::new(pump.clone()))
             .restarts(Policy::essential())

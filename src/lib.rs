@@ -1,6 +1,7 @@
 //! MindBot: a chat gateway that loses nothing it has acknowledged.
 
 pub mod boot;
+pub mod cards;
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "commands talk to the person who typed them")]
 pub mod cli;
 pub mod components;

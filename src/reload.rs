@@ -7,7 +7,7 @@ use crate::components::{Components, kinds};
 use crate::config::diff::{self, Plan};
 use crate::config::{self, Config, Loaded, Problem, Source, environment, masked_text, read_secret_file};
 use crate::store::{Store, access};
-use crate::supervise::{ChildSpec, Control, Policy, Port, obey};
+use crate::supervise::{ChildSpec, Control, Policy, Port, card, obey};
 use crate::telemetry::logs::LogLevel;
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use arc_swap::ArcSwap;
@@ -147,6 +147,15 @@ impl ConfigReloader {
     }
 }
 
+card! {
+    ConfigReloader takes [Reload, Check, Apply, GetText, Control];
+    instances: "core/reloader",
+    asks: "`Supervise` and `Remove`, through the ports of the supervisors of platforms, providers and knowledge; reads and writes the configuration file.",
+    when_full: "The call is refused as busy; one change runs at a time.",
+    lost: "A change that was being applied. It is not undone: the file is read again, and what differs is applied.",
+    stuck: "An edit has no effect within a few seconds. Look for the file and its problem in the log, then `POST config/validate`.",
+}
+
 impl Actor for ConfigReloader {
     type Context = Context<Self>;
 
@@ -197,10 +206,17 @@ impl Handler<Apply> for ConfigReloader {
                 Ok((loaded, report)) if report.problem.is_none() => (loaded, report),
                 Ok((_, report)) | Err(report) => return report,
             };
+            let before = wiring.source.load_full();
             if let Err(error) = write_whole(&source.path, &source.text) {
                 return Report { problem: Some(Obstacle::ReadOnly(error.to_string())), ..report };
             }
-            put_in_place(&wiring, source, loaded, report, &by).await
+            let report = put_in_place(&wiring, source, loaded, report, &by).await;
+            if !report.applied
+                && let Err(error) = write_whole(&before.path, &before.text)
+            {
+                tracing::error!(alert = true, %error, "the file holds a text that could not be applied");
+            }
+            report
         };
         Box::pin(applying.into_actor(self))
     }
@@ -226,6 +242,8 @@ async fn reload(wiring: &Wiring, by: &str) -> Report {
         }
     };
     match judge(wiring, &source) {
+        // Our own writing of the file comes back as a change of it.
+        Ok((_, report)) if report.plan.is_empty() && source.text == running.text => Report { applied: true, ..report },
         Ok((loaded, report)) if report.problem.is_none() => put_in_place(wiring, source, loaded, report, by).await,
         Ok((_, report)) => {
             let problem = report.problem.as_ref().map(ToString::to_string);

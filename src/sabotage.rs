@@ -22,6 +22,24 @@ pub fn trip(text: &str) {
     }
 }
 
+/// The same for one place, on `<<mindbot-panic:PLACE>>`: what lies before that place is not tripped.
+pub fn trip_in(place: &str, text: &str) {
+    #[expect(clippy::panic, reason = "the drill is a panic on the real path")]
+    if text.contains(&format!("<<mindbot-panic:{place}>>")) {
+        panic!("tripped over a marked text");
+    }
+}
+
+/// Panics while the file that `MINDBOT_BROKEN_CONSTRUCTORS` names has a line with this actor's path.
+pub fn trip_constructor(actor: &str) {
+    let file = std::env::var("MINDBOT_BROKEN_CONSTRUCTORS").unwrap_or_default();
+    let broken = std::fs::read_to_string(file);
+    #[expect(clippy::panic, reason = "the drill is a constructor that panics")]
+    if broken.is_ok_and(|text| text.lines().any(|line| line == actor)) {
+        panic!("a constructor that is broken on purpose");
+    }
+}
+
 /// Holds a flush up by `MINDBOT_SLOW_FLUSH_MS`.
 pub fn delay_flush() {
     static DELAY: OnceLock<Duration> = OnceLock::new();

@@ -3,8 +3,9 @@
 //! A second signal may end the process at any point of this, which is safe for the same reason a crash is.
 
 use crate::boot::Running;
+use crate::dispatch::Office;
 use crate::store::{Store, StoreError, inbox, outbox};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -18,7 +19,7 @@ pub async fn drain(running: Running) {
     let config = state.directory.load().config.clone();
     let timeout = config.server.drain_timeout;
     let end = Instant::now() + timeout;
-    tracing::info!(timeout_s = timeout.as_secs(), turns = switches.turns.load(Ordering::Acquire), "draining");
+    tracing::info!(timeout_s = timeout.as_secs(), turns = switches.turns.running(), "draining");
     state.health.stopping();
     state.intake.drain();
     switches.no_claims.store(true, Ordering::Release);
@@ -46,8 +47,8 @@ pub async fn drain(running: Running) {
     tracing::info!("stopped");
 }
 
-async fn wait_for_none(count: &AtomicUsize, until: Instant) {
-    while count.load(Ordering::Acquire) > 0 && Instant::now() < until {
+async fn wait_for_none(office: &Office, until: Instant) {
+    while office.running() > 0 && Instant::now() < until {
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

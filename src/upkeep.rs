@@ -7,7 +7,7 @@ use crate::directory::Directory;
 use crate::dispatch::{Intake, Nudges};
 use crate::domain::{Mark, ReplyText};
 use crate::store::retention::{self, Keep};
-use crate::store::{Store, StoreError, inbox};
+use crate::store::{Store, StoreError, inbox, waiting};
 use crate::supervise::{Panicked, contained};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -93,16 +93,21 @@ impl Upkeep {
     async fn tell_who_waits(&self) -> Result<(), StoreError> {
         let pipeline = self.directory.load().config.pipeline.clone();
         let before = self.store.now() - millis(pipeline.notice_after);
-        let waiting = self.store.read(move |conn| inbox::overdue(conn, before)).await?;
-        if waiting.is_empty() {
+        let overdue = self.store.read(move |conn| waiting::overdue(conn, before)).await?;
+        if overdue.is_empty() {
             return Ok(());
         }
         let (now, busy) = (self.store.now(), pipeline.replies.busy);
         self.store
             .write(move |conn| {
-                waiting.iter().try_for_each(|row| {
+                overdue.iter().try_for_each(|row| {
                     let text = busy.in_language_of(&row.text).to_owned();
-                    inbox::notice(conn, now, row, ReplyText { text, mark: Some(Mark::Notice), ..ReplyText::default() })
+                    waiting::notice(
+                        conn,
+                        now,
+                        row,
+                        ReplyText { text, mark: Some(Mark::Notice), ..ReplyText::default() },
+                    )
                 })
             })
             .await?;
@@ -114,7 +119,7 @@ impl Upkeep {
     async fn give_up(&self) -> Result<(), StoreError> {
         let pipeline = self.directory.load().config.pipeline.clone();
         let before = self.store.now() - millis(pipeline.give_up_after);
-        let late = self.store.read(move |conn| inbox::given_up(conn, before)).await?;
+        let late = self.store.read(move |conn| waiting::given_up(conn, before)).await?;
         if late.is_empty() {
             return Ok(());
         }
@@ -125,7 +130,7 @@ impl Upkeep {
                 let reason = "waited longer than `pipeline.give_up_after`";
                 for row in &late {
                     // A row that a turn has just claimed is not given up.
-                    match inbox::give_up(conn, now, row.id, reason, &failed) {
+                    match waiting::give_up(conn, now, row.id, reason, &failed) {
                         Ok(()) | Err(StoreError::Fenced) => {}
                         Err(error) => return Err(error),
                     }

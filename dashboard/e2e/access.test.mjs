@@ -1,13 +1,20 @@
 // axe on every state of the page, in both themes and languages.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { ask, axe, composer, finished, launch, visit } from "./browser.mjs";
+import { before, test } from "node:test";
+import { ask, axe, browserForTests, composer, finished, stopButton } from "./browser.mjs";
+import { startGateway, startModel } from "./gateway.mjs";
 
-let browser;
+const visit = browserForTests();
+let gateway;
 before(async () => {
-  browser = await launch();
+  const model = await startModel();
+  gateway = await startGateway({ env: model.env });
+  await model.script([
+    { contains: "WeCom", fault: "status", status: 503 },
+    { contains: "企业微信", fault: "status", status: 503 },
+    { contains: "broken", fault: "status", status: 400 },
+  ]);
 });
-after(() => browser.close());
 
 const MARKDOWN =
   'echo:# One\n\n## Two\n\ntext with `code` and [a link](https://example.com)\n\n> quoted\n\n- [ ] open\n- [x] done\n\n```toml\n# note\na = "b" \n```\n\n| a | b |\n|---|---|\n| 1 | 2 |';
@@ -16,29 +23,49 @@ for (const theme of ["light", "dark"]) {
   for (const language of ["en", "zh-CN"]) {
     for (const width of [1280, 390]) {
       test(`axe is content: ${theme}, ${language}, ${width} px`, async () => {
-        const { page, context } = await visit(browser, { theme, language, width, touch: width < 820 });
+        const narrow = width < 820;
+        const { page } = await visit(gateway.url, { theme, language, width, touch: narrow });
         const check = async (state) => assert.deepEqual(await axe(page), [], state);
-        try {
-          await composer(page).waitFor();
-          await check("welcome");
-          await ask(page, MARKDOWN);
-          await finished(page).waitFor();
-          await page.locator(".hljs").waitFor();
-          await check("answer");
-          await ask(page, "slow:100 words");
-          await page.locator(".md.growing").waitFor();
-          await check("streaming");
-          if (width < 820) {
-            await page.locator(".chat-head button").first().click();
-            await page.locator("dialog[open] .side-list").waitFor();
-            await check("conversations");
-          }
-          await page.getByRole("button", { name: /^(Appearance and language|外观与语言)$/ }).click();
-          await page.getByRole("menuitem").first().waitFor();
-          await check("settings");
-        } finally {
-          await context.close();
+        await composer(page).waitFor();
+        await check("welcome");
+        await page.locator(".suggestion").first().click();
+        await page.locator(".sources button").first().waitFor();
+        await check("answer with sources");
+        await page.locator(".sources button").first().click();
+        await page.locator("dialog[open] .source").waitFor();
+        await check("source");
+        await page.keyboard.press("Escape");
+        await ask(page, MARKDOWN);
+        await finished(page).nth(1).waitFor();
+        await page.locator(".hljs").last().waitFor();
+        await ask(page, "this one is broken");
+        await page.locator(".part.failed").waitFor();
+        await check("answers");
+        await ask(page, "slow:400");
+        await page.locator(".md.growing").waitFor();
+        await ask(page, "/stop");
+        await page.locator(".remark.stopped").waitFor();
+        await ask(page, "slow:400");
+        await page.locator(".md.growing").waitFor();
+        await ask(page, "echo:in line");
+        await finished(page).nth(3).waitFor();
+        await check("streaming, and one in line");
+        await stopButton(page).click();
+        if (narrow) {
+          await page.locator(".chat-head button").first().click();
+          await page.locator("dialog[open] .side-list").waitFor();
+          await check("conversations");
         }
+        await page.getByRole("button", { name: /^(More actions for|“.*”的更多操作)/ }).click();
+        await page.getByRole("menuitem", { name: /^(Delete|删除)$/ }).click();
+        const question = page.getByRole("dialog", { name: /^(Delete this conversation|删除这个对话)/ });
+        await question.waitFor();
+        await check("delete");
+        await page.keyboard.press("Escape");
+        await question.waitFor({ state: "hidden" });
+        await page.getByRole("button", { name: /^(Appearance and language|外观与语言)$/ }).click();
+        await page.getByRole("menuitem").first().waitFor();
+        await check("settings");
       });
     }
   }

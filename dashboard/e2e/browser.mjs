@@ -1,8 +1,9 @@
+import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { after, afterEach, before } from "node:test";
 import { chromium } from "playwright-core";
 
-export const BASE = process.env.MINDBOT_URL ?? "http://127.0.0.1:8080";
 const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const FLAGS = [
   "--headless",
@@ -19,11 +20,12 @@ export const launch = () =>
   chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 
 /**
- * A visitor with an empty profile. `offences` collects what no page of ours may ever do: errors, dialogs, broken
+ * A visitor of the gateway at `base`, with an empty profile. `offences` collects what no page of ours may ever do: errors, dialogs, broken
  * policy, requests to anybody else.
  */
 export async function visit(
   browser,
+  base,
   {
     path = "/chat",
     language = "en",
@@ -42,6 +44,7 @@ export async function visit(
     isMobile: touch,
     deviceScaleFactor: scale,
   });
+  context.setDefaultTimeout(10_000);
   const offences = [];
   await context.exposeFunction("reportOffence", (what) => void offences.push(what));
   await context.addInitScript(() => {
@@ -52,7 +55,7 @@ export async function visit(
     );
   });
   context.on("request", (request) => {
-    if (new URL(request.url()).origin !== new URL(BASE).origin) offences.push(`request: ${request.url()}`);
+    if (new URL(request.url()).origin !== base) offences.push(`request: ${request.url()}`);
   });
   context.on("page", (page) => {
     page.on("dialog", (dialog) => {
@@ -62,8 +65,29 @@ export async function visit(
     page.on("pageerror", (error) => offences.push(`error: ${error.message}`));
   });
   const page = await context.newPage();
-  await page.goto(BASE + path);
+  await page.goto(base + path);
   return { page, context, offences };
+}
+
+/** One browser for the tests of a file. Visits end with their test, which fails when there was an offence. */
+export function browserForTests() {
+  let browser;
+  const visits = [];
+  before(async () => {
+    browser = await launch();
+  });
+  after(() => browser.close());
+  afterEach(async () => {
+    for (const { context, offences } of visits.splice(0)) {
+      await context.close();
+      assert.deepEqual(offences, []);
+    }
+  });
+  return async (base, options) => {
+    const one = await visit(browser, base, options);
+    visits.push(one);
+    return one;
+  };
 }
 
 export const composer = (page) => page.getByRole("textbox", { name: /^(Message|消息)$/ });
@@ -72,6 +96,9 @@ export const answers = (page) => page.locator("article.answer");
 /** Answers that have fully arrived. */
 export const finished = (page) => page.locator('article.answer[aria-busy="false"]');
 export const questions = (page) => page.locator("article.question");
+
+/** How many of the words of a `slow:` answer are there. */
+export const words = async (answer) => (await answer.textContent()).match(/word\d+/g)?.length ?? 0;
 
 export async function ask(page, text) {
   await composer(page).fill(text);

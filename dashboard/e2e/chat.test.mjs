@@ -1,36 +1,36 @@
-// The chat page against a running gateway whose model echoes what follows "echo:" and counts words for "slow:<n>".
+// The chat page of a gateway that has a model.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { answers, ask, composer, finished, launch, questions, stopButton, until, visit } from "./browser.mjs";
+import { before, test } from "node:test";
+import {
+  answers,
+  ask,
+  browserForTests,
+  composer,
+  finished,
+  questions,
+  stopButton,
+  until,
+  words,
+} from "./browser.mjs";
+import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 
-let browser;
-const visits = [];
+const visit = browserForTests();
+let model;
+let gateway;
 before(async () => {
-  browser = await launch();
+  model = await startModel();
+  gateway = await startGateway({ config: MODEL_ONLY, env: model.env });
 });
-after(() => browser.close());
-afterEach(async () => {
-  for (const { context, offences } of visits.splice(0)) {
-    await context.close();
-    assert.deepEqual(offences, []);
-  }
-});
-async function open(options) {
-  const one = await visit(browser, options);
-  visits.push(one);
-  return one;
-}
-const words = async (page, which = answers(page).last()) =>
-  (await which.textContent()).match(/word\d+/g)?.length ?? 0;
+const open = (options) => visit(gateway.url, options);
 
 test("an answer is streamed and ends as Markdown", async () => {
   const { page } = await open();
-  await ask(page, "slow:40 please");
-  await until(async () => (await words(page)) > 2, "first words");
-  const early = await words(page);
-  await until(async () => (await words(page)) > early, "more words");
+  await ask(page, "slow:40");
+  await until(async () => (await words(answers(page).last())) > 2, "first words");
+  const early = await words(answers(page).last());
+  await until(async () => (await words(answers(page).last())) > early, "more words");
   await finished(page).waitFor();
-  assert.equal(await words(page), 40);
+  assert.equal(await words(answers(page).last()), 40);
 
   await ask(page, "echo:**bold** and\n\n```js\nconst a = 1;\n```\n\n| a | b |\n|---|---|\n| 1 | 2 |");
   await finished(page).nth(1).waitFor();
@@ -60,12 +60,12 @@ test("Enter sends, Shift+Enter breaks, and an unfinished composition does neithe
 
 test("a reload in mid-answer resumes", async () => {
   const { page } = await open();
-  await ask(page, "slow:60 please");
-  await until(async () => (await words(page)) > 5, "first words");
+  await ask(page, "slow:60");
+  await until(async () => (await words(answers(page).last())) > 5, "first words");
   await page.reload();
-  await until(async () => (await words(page)) > 8, "words after the reload");
+  await until(async () => (await words(answers(page).last())) > 8, "words after the reload");
   await finished(page).waitFor();
-  assert.equal(await words(page), 60);
+  assert.equal(await words(answers(page).last()), 60);
   assert.equal(await questions(page).count(), 1);
 });
 
@@ -122,12 +122,15 @@ test("the stop button and Esc stop the answer and keep what was said", async () 
   const { page } = await open();
   for (const stop of [() => stopButton(page).click(), () => page.keyboard.press("Escape")]) {
     const count = await finished(page).count();
-    await ask(page, "slow:400 please");
-    await until(async () => (await answers(page).count()) > count && (await words(page)) > 3, "first words");
+    await ask(page, "slow:400");
+    await until(
+      async () => (await answers(page).count()) > count && (await words(answers(page).last())) > 3,
+      "first words",
+    );
     await stop();
     await finished(page).nth(count).waitFor();
     assert.match(await answers(page).last().textContent(), /Stopped. This is a partial answer/);
-    assert.ok((await words(page)) < 400);
+    assert.ok((await words(answers(page).last())) < 400);
     await stopButton(page).waitFor({ state: "hidden" });
   }
   assert.equal(await page.getByText("/stop", { exact: true }).count(), 0);
@@ -183,6 +186,36 @@ test("two conversations stay apart; rename, search, delete", async () => {
   await answers(page).filter({ hasText: "pears" }).waitFor();
 });
 
+test("messages written meanwhile wait in line and are answered in order", async () => {
+  const { page } = await open();
+  await ask(page, "slow:30");
+  await ask(page, "echo:second");
+  await ask(page, "echo:third");
+  await page.getByText("In line, 1 message before you").waitFor();
+  await page.getByText("In line, 2 messages before you").waitFor();
+  await finished(page).nth(2).waitFor();
+  assert.equal(await page.getByText("In line").count(), 0);
+  const texts = await answers(page).locator(".md").allTextContents();
+  assert.deepEqual(texts.slice(1), ["second", "third"]);
+});
+
+test("two tabs show one conversation", async () => {
+  const { page, context } = await open();
+  await ask(page, "slow:20");
+  const other = await context.newPage();
+  await other.goto(page.url());
+  await ask(other, "echo:from the other tab");
+  for (const tab of [page, other]) {
+    await finished(tab).nth(1).waitFor();
+    assert.deepEqual(await questions(tab).allTextContents(), ["slow:20", "echo:from the other tab"]);
+    assert.equal(await words(answers(tab).first()), 20);
+  }
+  await page.getByRole("button", { name: "New chat" }).click();
+  await ask(page, "echo:another one");
+  await other.getByRole("button", { name: "echo:another one", exact: true }).click();
+  await finished(other).filter({ hasText: "another one" }).waitFor();
+});
+
 test("/new starts afresh in the same conversation", async () => {
   const { page } = await open();
   await ask(page, "echo:before");
@@ -219,14 +252,43 @@ test("keyboard: / writes, Ctrl+K searches, arrows walk through the messages", as
   assert.equal(await composer(page).inputValue(), "");
 });
 
-test("a first visit offers questions that are answered with their sources", async () => {
+test("everything is done without a mouse", async () => {
   const { page } = await open();
-  await page.getByRole("button", { name: "How do I connect WeCom?" }).click();
+  /** Tabs until the focus is on a control of this name. */
+  const tabTo = (name, key = "Shift+Tab") =>
+    until(async () => {
+      const focused = await page.evaluate(() => {
+        const { ariaLabel, textContent } = document.activeElement;
+        return ariaLabel ?? textContent;
+      });
+      if (focused === name) return true;
+      await page.keyboard.press(key);
+      return false;
+    }, `focus on ${name}`);
+  await tabTo("Message", "Tab");
+  await page.keyboard.type("echo:by keyboard");
+  await page.keyboard.press("Enter");
   await finished(page).waitFor();
-  await page.locator(".sources button").first().click();
-  await page.getByRole("dialog", { name: /^Source \d+$/ }).waitFor();
+  await tabTo("Regenerate");
+  await page.keyboard.press("Enter");
+  await page.getByText("2/2").waitFor();
+  await tabTo("Appearance and language");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menuitem", { name: "Dark" }).waitFor();
+  await tabTo("Dark", "ArrowDown");
+  await page.keyboard.press("Enter");
+  await until(() => page.evaluate(() => document.documentElement.className === "dark"), "dark");
   await page.keyboard.press("Escape");
-  await page.getByRole("dialog").waitFor({ state: "hidden" });
+  await tabTo("More actions for “echo:by keyboard”");
+  await page.keyboard.press("Enter");
+  await page.getByRole("menuitem", { name: "Rename" }).waitFor();
+  await page.keyboard.press("Escape");
+  await tabTo("New chat");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "How can I help?" }).waitFor();
+  await tabTo("How do I use a real model?", "Tab");
+  await page.keyboard.press("Enter");
+  await finished(page).waitFor();
 });
 
 test("language and appearance switch and are remembered", async () => {

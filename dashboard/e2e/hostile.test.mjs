@@ -1,10 +1,10 @@
 // Hostile texts as the model's answer: nothing runs, nothing loads, nothing leaves the page.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { answers, ask, finished, launch, visit } from "./browser.mjs";
+import { before, test } from "node:test";
+import { answers, ask, browserForTests, finished } from "./browser.mjs";
+import { MODEL_ONLY, startGateway, startModel } from "./gateway.mjs";
 import { PAYLOADS } from "./hostile-payloads.mjs";
 
-/** Few enough for the rate limit of a conversation. */
 const A_CONVERSATION = 13;
 
 const TAGS = new Set(
@@ -13,11 +13,11 @@ const TAGS = new Set(
   ),
 );
 
-let browser;
+const visit = browserForTests();
+let gateway;
 before(async () => {
-  browser = await launch();
+  gateway = await startGateway({ config: MODEL_ONLY, env: (await startModel()).env });
 });
-after(() => browser.close());
 
 /** What is in the rendered answers that our Markdown never makes. */
 const strangers = (page) =>
@@ -48,33 +48,27 @@ const strangers = (page) =>
 for (let first = 0; first < PAYLOADS.length; first += A_CONVERSATION) {
   const payloads = PAYLOADS.slice(first, first + A_CONVERSATION);
   test(`payloads ${first + 1} to ${first + payloads.length} stay text`, async () => {
-    const { page, context, offences } = await visit(browser);
-    try {
-      for (const [index, payload] of payloads.entries()) {
-        await ask(page, `echo:${payload}`);
-        await finished(page).nth(index).waitFor();
-        assert.deepEqual(await strangers(page), [], payload);
-      }
-      assert.equal(await answers(page).count(), payloads.length);
-      // Once more as history, all at once, with the pointer on every link.
-      await page.reload();
-      await finished(page)
-        .nth(payloads.length - 1)
-        .waitFor();
-      for (const link of await page.locator(".md a").all()) await link.hover();
-      assert.deepEqual(await strangers(page), []);
-      assert.equal(await page.evaluate(() => window.__pwned), undefined);
-      assert.deepEqual(offences, []);
-    } finally {
-      await context.close();
+    const { page } = await visit(gateway.url);
+    for (const [index, payload] of payloads.entries()) {
+      await ask(page, `echo:${payload}`);
+      await finished(page).nth(index).waitFor();
+      assert.deepEqual(await strangers(page), [], payload);
     }
+    assert.equal(await answers(page).count(), payloads.length);
+    // Once more as history, all at once, with the pointer on every link.
+    await page.reload();
+    await finished(page)
+      .nth(payloads.length - 1)
+      .waitFor();
+    for (const link of await page.locator(".md a").all()) await link.hover();
+    assert.deepEqual(await strangers(page), []);
+    assert.equal(await page.evaluate(() => window.__pwned), undefined);
   });
 }
 
 test("a link says where it leads when its text says something else", async () => {
-  const { page, context } = await visit(browser);
+  const { page } = await visit(gateway.url);
   await ask(page, "echo:[https://bank.example](https://evil.example/x) and https://plain.example/y");
   await finished(page).waitFor();
   assert.deepEqual(await page.locator(".md .host").allTextContents(), ["evil.example"]);
-  await context.close();
 });

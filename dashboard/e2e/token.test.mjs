@@ -1,36 +1,27 @@
-// A platform that asks for a token, played by the network: what the page does about a 401.
+// A platform that asks for a token.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
-import { ask, finished, launch, visit } from "./browser.mjs";
+import { before, test } from "node:test";
+import { ask, axe, browserForTests, finished } from "./browser.mjs";
+import { MODEL_ONLY, startGateway, startModel, TOKEN } from "./gateway.mjs";
 
-let browser;
+const visit = browserForTests();
+let gateway;
 before(async () => {
-  browser = await launch();
+  gateway = await startGateway({ config: MODEL_ONLY, env: (await startModel()).env });
 });
-after(() => browser.close());
 
 test("a token is asked for, sent with both requests, and kept for the tab", async () => {
-  const { page, context, offences } = await visit(browser);
-  await page.route("**/api/v1/chat/**", (route) => {
-    const { authorization, ...headers } = route.request().headers();
-    if (authorization === "Bearer open sesame") return route.continue({ headers });
-    return route.fulfill({
-      status: 401,
-      contentType: "application/problem+json",
-      body: JSON.stringify({ title: "Unauthorized", status: 401, detail: "a token is needed" }),
-    });
-  });
+  const { page } = await visit(gateway.url, { path: "/chat/guarded", theme: "dark" });
   await ask(page, "echo:inside");
   const prompt = page.getByRole("dialog", { name: "Access token needed" });
   await prompt.getByLabel("Access token", { exact: true }).fill("wrong");
   await page.keyboard.press("Enter");
   await prompt.getByText("The token was not accepted").waitFor();
-  await prompt.getByLabel("Access token", { exact: true }).fill("open sesame");
+  assert.deepEqual(await axe(page), []);
+  await prompt.getByLabel("Access token", { exact: true }).fill(TOKEN);
   await page.keyboard.press("Enter");
-  await finished(page).waitFor();
+  await finished(page).filter({ hasText: "inside" }).waitFor();
   await page.reload();
-  await finished(page).waitFor();
+  await finished(page).filter({ hasText: "inside" }).waitFor();
   assert.equal(await prompt.count(), 0);
-  assert.deepEqual(offences, []);
-  await context.close();
 });

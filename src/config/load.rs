@@ -1,6 +1,7 @@
 //! The way from a text to a checked [`Config`]: every mistake is found before the first one is reported.
 
 use super::de::Why;
+use super::mask::{MASK, is_secret};
 use super::tree::{LISTS, Node, Value, join};
 use super::validate::{Kinds, validate};
 use super::{Config, Enabled, KindRule, Problem, Secret, interpolate, overrides};
@@ -81,6 +82,7 @@ pub fn load(source: &Source, env: &Env, read_file: ReadFile<'_>, kinds: &Kinds) 
     overrides::apply(&mut root, env, &mut problems);
     root.name_entries();
     refuse_later_sections(&mut root, &mut problems);
+    refuse_masks(&mut root, "", &mut problems);
     read_secrets(&mut root, "", &|path| read_file(&folder.join(path)), &mut problems);
 
     // A value with a problem of its own is not judged a second time by the rules.
@@ -107,6 +109,19 @@ fn refuse_later_sections(root: &mut Node, problems: &mut Vec<Problem>) {
     for section in sections.extract_if(.., |section| LATER_SECTIONS.contains(&section.label.as_str())) {
         let message = "this version does not support this section yet".to_owned();
         problems.push(Problem::new(&section.label_place, &section.label, message, Some("remove it".to_owned())));
+    }
+}
+
+/// Refuses a text that was shown with its secrets masked and comes back as it is.
+fn refuse_masks(node: &mut Node, key: &str, problems: &mut Vec<Problem>) {
+    for child in node.children_mut() {
+        let key = join(key, &child.label);
+        if is_secret(&child.label) && child.text() == Some(MASK) {
+            let hint = "write the secret itself, or `${NAME}` and set that variable".to_owned();
+            problems.push(Problem::new(&child.place, &key, "is the mask of a secret".to_owned(), Some(hint)));
+        } else {
+            refuse_masks(child, &key, problems);
+        }
     }
 }
 
@@ -448,6 +463,17 @@ mod tests {
         assert_eq!(
             lines(load_text(twice)),
             ["5:21 platforms.w.access_token: given twice: here and in a file | remove one of the two"]
+        );
+    }
+
+    #[test]
+    fn a_masked_text_is_not_taken_for_the_secrets_it_hides() {
+        let shown =
+            crate::config::masked_text("[[platforms]]\nid = 'w'\nkind = 'web'\naccess_token = '0123456789abcdef'\n");
+        let hint = "write the secret itself, or `${NAME}` and set that variable";
+        assert_eq!(
+            lines(load_text(&shown)),
+            [format!("4:16 platforms.w.access_token: is the mask of a secret | {hint}")]
         );
     }
 

@@ -1,9 +1,12 @@
 //! Hides the secrets of a configuration text, and leaves every other byte as it is.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+/// What stands in the place of a secret.
+pub(super) const MASK: &str = "***";
 /// What is shown for a text that cannot be read: which of its bytes are secret is unknown.
 const UNREADABLE: &str = "# this text is not valid TOML; it is not shown because its secrets cannot be found\n";
 
@@ -20,7 +23,7 @@ pub fn masked_text(text: &str) -> String {
     let mut shown = 0;
     for span in secrets {
         masked.push_str(text.get(shown..span.start).unwrap_or_default());
-        masked.push_str("\"***\"");
+        let _ = write!(masked, "\"{MASK}\"");
         shown = span.end;
     }
     masked.push_str(text.get(shown..).unwrap_or_default());
@@ -55,7 +58,8 @@ fn find_plain(value: &Spanned<DeValue<'_>>, secrets: &mut Vec<Range<usize>>) {
     }
 }
 
-fn is_secret(key: &str) -> bool {
+/// Tells whether the value of a key of this name is a secret.
+pub(super) fn is_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     let is = |word: &str| key == word || key.strip_suffix(word).is_some_and(|before| before.ends_with('_'));
     is("secret") || is("token") || is("key") || is("password")

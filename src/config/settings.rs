@@ -171,8 +171,8 @@ pub struct Replies {
     /// The message is longer than `pipeline.max_input_chars`, or too many are waiting.
     /// Default `{ zh = "这条消息太长，或者排队的消息太多，没有处理。", en = "This message is too long, or too many are waiting; it was not taken." }`.
     pub too_long: Words,
-    /// The kind of message is not understood.
-    /// Default `{ zh = "暂时只能看懂文字消息。", en = "Only text messages are understood so far." }`.
+    /// There is no text in the message, or its kind is not understood.
+    /// Default `{ zh = "这里没有可以回答的文字：暂时只能看懂文字消息。", en = "There is no text to answer here; only text messages are understood so far." }`.
     pub unsupported: Words,
     /// The conversation sends faster than its rate.
     /// Default `{ zh = "消息发得太快了，请稍等一会儿再发。", en = "Messages are coming too fast; please wait a moment." }`.
@@ -211,7 +211,10 @@ impl Default for Replies {
                 "这条消息太长，或者排队的消息太多，没有处理。",
                 "This message is too long, or too many are waiting; it was not taken.",
             ),
-            unsupported: Words::new("暂时只能看懂文字消息。", "Only text messages are understood so far."),
+            unsupported: Words::new(
+                "这里没有可以回答的文字：暂时只能看懂文字消息。",
+                "There is no text to answer here; only text messages are understood so far.",
+            ),
             too_many: Words::new(
                 "消息发得太快了，请稍等一会儿再发。",
                 "Messages are coming too fast; please wait a moment.",

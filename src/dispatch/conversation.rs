@@ -9,7 +9,7 @@ use crate::platforms::{Preview, PreviewState};
 use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{Store, StoreError};
-use crate::supervise::{Control, contained, obey};
+use crate::supervise::{Control, card, contained, obey};
 use crate::telemetry::metrics;
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use serde_json::json;
@@ -64,6 +64,15 @@ impl Conversation {
     }
 }
 
+card! {
+    Conversation takes [RunTurn, StopTurn, Control];
+    instances: "conversation/<key>",
+    asks: "`Search` (retriever), `Ask` (manager), `Preview` (platform); commits reply and rows in the store.",
+    when_full: "`RunTurn` 1, `StopTurn` 4. Never full for `RunTurn`: the dispatcher gives it one turn at a time. `StopTurn`: the stop is already on its way.",
+    lost: "The turn that was running; its rows go back with a strike, and the third strike makes a dead letter.",
+    stuck: "One chat waits, others go on. Look at the trace of its oldest message: the last step names the stage.",
+}
+
 impl Actor for Conversation {
     type Context = Context<Self>;
 }
@@ -88,6 +97,8 @@ impl Handler<RunTurn> for Conversation {
     type Result = ResponseActFuture<Self, TurnEnd>;
 
     fn handle(&mut self, RunTurn(claim): RunTurn, _: &mut Context<Self>) -> Self::Result {
+        #[cfg(feature = "chaos-tests")]
+        crate::sabotage::trip_in("conversation", &claim.head.text);
         self.stop = watch::Sender::new(false);
         let turn = Turn::new(claim, &self.wiring, self.stop.subscribe());
         let (wiring, nudges) = (self.wiring.clone(), self.nudges.clone());
@@ -108,12 +119,15 @@ async fn run_to_end(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
     let staged = contained(async {
         let mut turn = turn;
         let outcome = pipeline::run(&mut turn, &wiring).await;
-        (turn, outcome)
+        let parts = match &outcome {
+            Outcome::Answer { reply, .. } => format::parts(&reply.text, turn.platform.as_ref()),
+            Outcome::GiveBack(_) => Vec::new(),
+        };
+        (turn, outcome, parts)
     });
     let written = match staged.await {
-        Ok((turn, Outcome::Answer { reply, remember, replaces_last })) => {
+        Ok((turn, Outcome::Answer { reply, remember, replaces_last }, parts)) => {
             let state = if reply.mark == Some(Mark::Refused) { "refused" } else { "done" };
-            let parts = format::parts(&reply.text, turn.platform.as_ref());
             let ending = Ending {
                 state,
                 reason: reply.mark.map(|mark| format!("{mark:?}").to_lowercase()),
@@ -124,7 +138,7 @@ async fn run_to_end(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
             };
             commit(&wiring.store, &claim, ending).await
         }
-        Ok((turn, Outcome::GiveBack(release))) => give_back(&wiring, &claim, release, turn.steps).await,
+        Ok((turn, Outcome::GiveBack(release), _)) => give_back(&wiring, &claim, release, turn.steps).await,
         Err(panicked) => {
             let release = Release { reason: panicked.to_string(), strike: true, wait_ms: 0 };
             give_back(&wiring, &claim, release, Vec::new()).await

@@ -5,16 +5,17 @@
 use super::Nudges;
 use super::conversation::{Conversation, RunTurn, StopTurn, TurnEnd};
 use super::intake::NEW;
+use super::office::{Office, Term};
 use crate::domain::{InstanceId, Lane, Mark, ReplyText};
 use crate::pipeline::Wiring;
 use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{StoreError, history};
-use crate::supervise::{CallError, ChildSpec, Control, Crowd, Port, Pulse, Thread, Transient, obey};
+use crate::supervise::{CallError, ChildSpec, Control, Crowd, Port, Pulse, Thread, Transient, card, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -36,8 +37,8 @@ pub struct DispatcherWiring {
     pub thread: Thread,
     /// Raised when nothing may be claimed any more.
     pub draining: Arc<AtomicBool>,
-    /// Turns that run now, for `/metrics` and the drain.
-    pub running: Arc<AtomicUsize>,
+    /// Tells `/metrics` and the drain how many turns run now.
+    pub office: Office,
 }
 
 struct Talk {
@@ -51,6 +52,7 @@ struct Talk {
 /// Claims rows and starts turns.
 pub struct Dispatcher {
     wiring: DispatcherWiring,
+    term: Term,
     talks: HashMap<String, Talk>,
     /// True while a claim is on its way; `again` asks for another one after it.
     claiming: bool,
@@ -63,9 +65,10 @@ pub struct Dispatcher {
 
 impl Dispatcher {
     pub fn new(wiring: DispatcherWiring) -> Self {
-        wiring.running.store(0, Ordering::Release);
+        let term = wiring.office.take();
         Self {
             wiring,
+            term,
             talks: HashMap::new(),
             claiming: false,
             again: false,
@@ -89,9 +92,14 @@ impl Dispatcher {
     fn recover(&mut self, ctx: &mut Context<Self>) {
         let store = self.wiring.turns.store.clone();
         let failed = self.wiring.turns.directory.load().config.pipeline.replies.failed.clone();
+        let term = self.term.clone();
         let recovering = async move {
             let (run, now) = (store.run(), store.now());
-            store.write(move |conn| inbox::recover(conn, run, now, true, &failed)).await
+            let recover = move |conn: &_| match term.is_over() {
+                true => Err(StoreError::Fenced),
+                false => inbox::recover(conn, run, now, true, &failed),
+            };
+            store.write(recover).await
         };
         ctx.spawn(recovering.into_actor(self).map(|found, this, ctx| match found {
             Ok(found) => {
@@ -117,18 +125,20 @@ impl Dispatcher {
             return;
         }
         let snapshot = self.wiring.turns.directory.load();
-        let running = self.wiring.running.load(Ordering::Acquire);
-        let room = snapshot.config.pipeline.turns.saturating_sub(running).min(BATCH);
+        let room = snapshot.config.pipeline.turns.saturating_sub(self.term.running()).min(BATCH);
         if room == 0 {
             return;
         }
         self.claiming = true;
         let merge = !snapshot.config.pipeline.aggregation.is_zero();
-        let store = self.wiring.turns.store.clone();
+        let (store, term) = (self.wiring.turns.store.clone(), self.term.clone());
         let claiming = async move {
             let (run, now) = (store.run(), store.now());
             store
                 .write(move |conn| {
+                    if term.is_over() {
+                        return Err(StoreError::Fenced);
+                    }
                     let claims = inbox::claim(conn, run, now, room, merge)?;
                     Ok((claims.len() == room, claims, inbox::next_due(conn, now)?.map(|due| due - now)))
                 })
@@ -175,10 +185,14 @@ impl Dispatcher {
         let wiring = &self.wiring;
         let talk = self.talks.entry(key.clone()).or_insert_with(|| new_talk(&key, wiring));
         talk.busy_since = Some(Instant::now());
-        self.wiring.running.fetch_add(1, Ordering::AcqRel);
+        let work = self.term.begin();
         let within = self.wiring.turns.directory.load().config.pipeline.turn_timeout + GRACE;
         let (port, fences) = (talk.run.clone(), claim.fences());
-        let running = async move { port.ask(RunTurn(claim), within).await };
+        let running = async move {
+            let end = port.ask(RunTurn(claim), within).await;
+            drop(work);
+            end
+        };
         self.turns.spawn(running, move |end, this, ctx| this.turn_ended(&key, fences, end, ctx));
     }
 
@@ -189,7 +203,6 @@ impl Dispatcher {
         end: Result<TurnEnd, CallError>,
         ctx: &mut Context<Self>,
     ) {
-        self.wiring.running.fetch_sub(1, Ordering::AcqRel);
         match end {
             Ok(TurnEnd::Committed | TurnEnd::GivenBack | TurnEnd::Fenced) => {
                 if let Some(talk) = self.talks.get_mut(key) {
@@ -328,6 +341,15 @@ async fn run_command(wiring: &Wiring, claim: &Claim, stop: Option<Port<StopTurn>
         let _ = stop.ask(StopTurn, Duration::from_secs(5)).await;
     }
     Ok(())
+}
+
+card! {
+    Dispatcher takes [Control];
+    instances: "core/dispatcher",
+    asks: "`RunTurn` and `StopTurn`, through the ports of the conversation; claims rows of the inbox.",
+    when_full: "Nobody calls it; a nudge that is lost costs one poll of a second. Turns beyond `pipeline.turns` wait on disk.",
+    lost: "Its conversations and their turns; the rows go back without a strike and run again.",
+    stuck: "`mindbot_queue_depth` of the inbox grows while `turns` does not. Look at its state, then at `pipeline.turns`.",
 }
 
 impl Actor for Dispatcher {

@@ -100,13 +100,13 @@ impl Intake {
         let snapshot = self.inner.directory.load();
         let pipeline = &snapshot.config.pipeline;
         self.refresh_limits(pipeline);
-        let too_many = events.first().map(|event| pipeline.replies.too_many.in_language_of(&event.text).to_owned());
+        let crowded = events.first().map(|event| pipeline.replies.too_long.in_language_of(&event.text).to_owned());
         let arrivals: Vec<Arrival> =
             events.into_iter().map(|inbound| Arrival { verdict: self.judge(&inbound, pipeline), inbound }).collect();
         let now = self.inner.store.now();
-        let too_many = too_many.unwrap_or_default();
+        let crowded = crowded.unwrap_or_default();
         let accepting = move |conn: &rusqlite::Connection| {
-            arrivals.iter().map(|arrival| inbox::accept(conn, now, arrival, &too_many)).collect::<Result<Vec<_>, _>>()
+            arrivals.iter().map(|arrival| inbox::accept(conn, now, arrival, &crowded)).collect::<Result<Vec<_>, _>>()
         };
         #[cfg(feature = "chaos-tests")]
         if crate::sabotage::is("ack-first") {

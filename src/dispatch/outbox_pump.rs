@@ -5,19 +5,20 @@
 //! requests were on the wire. A restart loses nothing; parts on the wire are settled by their platform's rule.
 
 use super::Nudges;
+use super::office::{Office, Term};
 use crate::directory::{Directory, PlatformEntry};
 use crate::domain::Deadline;
 use crate::pipeline::format;
 use crate::platforms::{self, Begun, Deliver, Delivered, PlatformError, UnknownRule};
 use crate::store::outbox::{self, Outgoing, Settlement};
 use crate::store::{Store, StoreError};
-use crate::supervise::{CallError, Control, Crowd, obey};
+use crate::supervise::{CallError, Control, Crowd, card, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -37,8 +38,8 @@ pub struct PumpWiring {
     pub nudges: Nudges,
     /// Raised when nothing new may be sent any more.
     pub draining: Arc<AtomicBool>,
-    /// Parts on the wire, for `/metrics` and the drain.
-    pub sending: Arc<AtomicUsize>,
+    /// Tells the drain how many parts are on the wire.
+    pub office: Office,
 }
 
 /// Pacing of one platform.
@@ -52,6 +53,7 @@ struct Pace {
 /// Moves parts from the outbox to the platforms.
 pub struct OutboxPump {
     wiring: PumpWiring,
+    term: Term,
     paces: HashMap<String, Pace>,
     pumping: bool,
     again: bool,
@@ -62,9 +64,10 @@ pub struct OutboxPump {
 
 impl OutboxPump {
     pub fn new(wiring: PumpWiring) -> Self {
-        wiring.sending.store(0, Ordering::Release);
+        let term = wiring.office.take();
         Self {
             wiring,
+            term,
             paces: HashMap::new(),
             pumping: false,
             again: false,
@@ -86,9 +89,14 @@ impl OutboxPump {
     /// Settles what an earlier incarnation of this run had on the wire, then begins.
     fn recover(&mut self, ctx: &mut Context<Self>) {
         let (store, directory) = (self.wiring.store.clone(), self.wiring.directory.clone());
+        let term = self.term.clone();
         let recovering = async move {
             let (run, now) = (store.run(), store.now());
-            store.write(move |conn| outbox::recover(conn, run, now, true, |id| rule_of(&directory, id))).await
+            let recover = move |conn: &_| match term.is_over() {
+                true => Err(StoreError::Fenced),
+                false => outbox::recover(conn, run, now, true, |id| rule_of(&directory, id)),
+            };
+            store.write(recover).await
         };
         ctx.spawn(recovering.into_actor(self).map(|found, this, ctx| match found {
             Ok(parts) => {
@@ -143,11 +151,14 @@ impl OutboxPump {
             room.parts = self.paces.get(&room.platform).map_or(0, |pace| pace.take_tokens(wanted));
         }
         rooms.retain(|room| room.parts > 0);
-        let store = self.wiring.store.clone();
+        let (store, term) = (self.wiring.store.clone(), self.term.clone());
         let marking = async move {
             let (run, now) = (store.run(), store.now());
             store
                 .write(move |conn| {
+                    if term.is_over() {
+                        return Err(StoreError::Fenced);
+                    }
                     let mut marked = Vec::new();
                     for Room { platform, parts, .. } in &rooms {
                         let outgoing = outbox::claim(conn, run, now, platform, *parts)?;
@@ -207,8 +218,7 @@ impl OutboxPump {
         let snapshot = self.wiring.directory.load();
         let entry = snapshot.platforms.get(platform).cloned();
         let give_up = snapshot.config.pipeline.give_up_after;
-        let (store, sending) = (self.wiring.store.clone(), self.wiring.sending.clone());
-        sending.fetch_add(1, Ordering::AcqRel);
+        let (store, work) = (self.wiring.store.clone(), self.term.begin());
         let delivering = async move {
             let begun = Begun::default();
             let result = deliver(entry.as_ref(), &outgoing, begun.clone()).await;
@@ -218,7 +228,7 @@ impl OutboxPump {
             };
             let settlement = settlement_of(result, &begun, entry.as_ref(), &outgoing, give_up);
             settle(&store, &outgoing, settlement).await;
-            sending.fetch_sub(1, Ordering::AcqRel);
+            drop(work);
             quiet
         };
         let id = platform.to_owned();
@@ -292,10 +302,10 @@ fn settlement_of(
         Err(PlatformError::Later { after, reason }) => {
             Settlement::Later { wait_ms: wait_ms(after), counts: true, reason }
         }
-        Err(PlatformError::RateLimited { reason, .. }) if too_old => {
+        Err(PlatformError::Away { reason, .. } | PlatformError::RateLimited { reason, .. }) if too_old => {
             Settlement::Dead { reason: format!("`pipeline.give_up_after` has passed: {reason}") }
         }
-        Err(PlatformError::RateLimited { after, reason }) => {
+        Err(PlatformError::Away { after, reason } | PlatformError::RateLimited { after, reason }) => {
             Settlement::Later { wait_ms: wait_ms(after), counts: false, reason }
         }
         Err(PlatformError::Rejected(reason)) => Settlement::Dead { reason },
@@ -305,7 +315,7 @@ fn settlement_of(
             None => Settlement::Dead { reason },
         },
         Err(PlatformError::Unknown(reason)) => Settlement::Unknown { rule, reason },
-        Err(PlatformError::Call(error)) if begun.is_raised() => Settlement::Unknown { rule, reason: error.to_string() },
+        Err(PlatformError::Call(error)) if begun.withdraw() => Settlement::Unknown { rule, reason: error.to_string() },
         Err(PlatformError::Call(error)) => Settlement::Later { wait_ms: 200, counts: false, reason: error.to_string() },
     }
 }
@@ -339,6 +349,15 @@ async fn settle(store: &Store, outgoing: &Outgoing, settlement: Settlement) {
 pub fn rule_by_config(config: &crate::config::Config, platform: &str) -> UnknownRule {
     let section = config.platforms.iter().find(|section| section.id == platform);
     section.and_then(|section| platforms::kind(&section.kind)).map_or(UnknownRule::Ask, |kind| kind.unknown)
+}
+
+card! {
+    OutboxPump takes [Control];
+    instances: "core/pump",
+    asks: "`Deliver`, through the port of each platform; marks and settles parts in the store.",
+    when_full: "Nobody calls it; a nudge that is lost costs one poll of a second. Parts wait on disk for a permit and a rate token.",
+    lost: "Nothing durable. Parts on the wire are settled by the rule of their platform for what is `unknown`.",
+    stuck: "`mindbot_queue_depth` of the outbox grows while `mindbot_outbox_sending` does not. Look at its state, then at those of the platforms.",
 }
 
 impl Actor for OutboxPump {

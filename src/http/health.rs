@@ -152,7 +152,7 @@ async fn judge(health: &Health, app: &App) -> Readiness {
     } else if let Some(reason) = app.intake.why_closed() {
         reasons.push(reason.to_owned());
     }
-    match tokio::time::timeout(WRITE_LIMIT, app.store.settle()).await {
+    match tokio::time::timeout(WRITE_LIMIT, app.store.probe()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => reasons.push(format!("store: {error}")),
         Err(_) => reasons.push("store: a write took longer than 1 s".to_owned()),

@@ -194,7 +194,7 @@ fn tell_queues(app: &AppState) {
     let config = &app.directory.load().config;
     gauge!("mindbot_queue_bound", "queue" => "inbox").set(config.storage.high_water as f64);
     counter!("mindbot_queue_refused_total", "queue" => "inbox").absolute(app.intake.refused());
-    gauge!("mindbot_queue_depth", "queue" => "turns").set(app.turns.load(Ordering::Acquire) as f64);
+    gauge!("mindbot_queue_depth", "queue" => "turns").set(app.turns.running() as f64);
     gauge!("mindbot_queue_bound", "queue" => "turns").set(config.pipeline.turns as f64);
     gauge!("mindbot_queue_depth", "queue" => "event_streams").set(app.hub.readers() as f64);
 }

@@ -26,7 +26,7 @@ mod tests_edge;
 
 use crate::config;
 use crate::directory::Directory;
-use crate::dispatch::{Intake, Nudges};
+use crate::dispatch::{Intake, Nudges, Office};
 use crate::platforms::web::LiveHub;
 use crate::providers::manager::GetHealth;
 use crate::reload;
@@ -44,7 +44,6 @@ use metrics::Promises;
 use std::future::{Ready, ready};
 use std::net::TcpListener;
 use std::ops::Deref;
-use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -67,7 +66,7 @@ pub struct AppState {
     pub health: Arc<Health>,
     pub promises: Promises,
     /// Turns that run now.
-    pub turns: Arc<AtomicUsize>,
+    pub turns: Office,
     /// Raised when open event streams have to end.
     pub draining: watch::Sender<bool>,
 }

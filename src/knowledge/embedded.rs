@@ -11,7 +11,7 @@ use crate::config;
 use crate::domain::InstanceId;
 use crate::store::documents::{self, DocumentRow, NewChunk};
 use crate::store::{Store, StoreError};
-use crate::supervise::{CallError, ChildSpec, Control, contained, obey};
+use crate::supervise::{CallError, ChildSpec, Control, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use std::sync::Arc;
 
@@ -43,6 +43,15 @@ pub fn spec(store: &Store, section: &Arc<config::Knowledge>, ports: &Ports) -> C
         .fills(&ports.forget)
         .fills(&ports.documents)
         .build()
+}
+
+card! {
+    Embedded takes [Lookup, Ingest, Forget, GetDocuments, Control];
+    instances: "knowledge/<id>",
+    asks: "The store: its full-text index.",
+    when_full: "`Lookup`: the search leaves this store out. The others: the ingester waits, then tries again with its next pass.",
+    lost: "Calls in flight. A document that was being taken in stays `partial` and is taken in again.",
+    stuck: "Documents stay `partial`, searches time out. Look at the queue of the store, `mindbot_queue_depth`.",
 }
 
 impl Actor for Embedded {
@@ -101,7 +110,10 @@ impl Section {
     async fn look_up(self, call: Lookup) -> Result<Vec<Hit>, KnowledgeError> {
         let Lookup { query, k, deadline } = call;
         #[cfg(feature = "chaos-tests")]
-        crate::sabotage::trip(&query);
+        {
+            crate::sabotage::trip(&query);
+            crate::sabotage::trip_in("knowledge", &query);
+        }
         let query = Query::of(&query);
         let terms = query.terms();
         let looking = self.store.read(move |conn| {

@@ -9,7 +9,7 @@ use crate::config;
 use crate::domain::InstanceId;
 use crate::store::documents::{self, DocumentRow};
 use crate::store::{Store, StoreError};
-use crate::supervise::{ChildSpec, Control, Policy, contained, obey};
+use crate::supervise::{ChildSpec, Control, Policy, card, contained, obey};
 use actix::{Actor, AsyncContext, Context, Handler, WrapFuture};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -62,6 +62,15 @@ struct Wiring {
 /// Takes in what changed.
 pub struct Ingester {
     wiring: Wiring,
+}
+
+card! {
+    Ingester takes [Control];
+    instances: "core/ingester",
+    asks: "`GetDocuments`, `Ingest`, `Forget`, through the ports of each store; reads the files that the sections name.",
+    when_full: "Nobody calls it.",
+    lost: "The pass through the files that was running. The next one begins at once and takes in only what changed.",
+    stuck: "New files are not found a minute later. Look at the log for documents that could not be taken in.",
 }
 
 impl Actor for Ingester {

@@ -24,11 +24,14 @@ use crate::config;
 use crate::domain::Deadline;
 use crate::store::StoreError;
 use crate::store::documents::DocumentRow;
-use crate::supervise::{CallError, Port};
+use crate::supervise::{CallError, Card, Port};
 use actix::Message;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The cards of this room's actors, for `actors.md`.
+pub static CARDS: &[&Card] = &[&embedded::CARD, &retriever::CARD, &ingester::CARD];
 
 /// A piece of a document that may answer a question.
 #[derive(Debug, Clone, PartialEq)]

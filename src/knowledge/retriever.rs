@@ -4,7 +4,7 @@
 
 use super::{Hit, KnowledgeError, Lookup, Passage, Search, Shelf, rank};
 use crate::domain::InstanceId;
-use crate::supervise::{ChildSpec, Control, Policy, Port, contained, obey};
+use crate::supervise::{ChildSpec, Control, Policy, Port, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use futures_util::future::join_all;
 
@@ -19,6 +19,15 @@ pub fn spec(shelf: Shelf, search: &Port<Search>) -> ChildSpec {
         .fills(search)
         .restarts(Policy::essential())
         .build()
+}
+
+card! {
+    Retriever takes [Search, Control];
+    instances: "core/retriever",
+    asks: "`Lookup`, through the port of each store that the question names.",
+    when_full: "The turn goes on without passages and says that it is degraded.",
+    lost: "Searches in flight; their turns go on without passages.",
+    stuck: "Answers cite nothing, traces say `degraded`. Look at `mindbot_port_failures_total` of `Search` and `Lookup`.",
 }
 
 impl Actor for Retriever {

@@ -13,6 +13,8 @@ const EARLIEST_CUT: usize = 4;
 
 /// The parts of a reply, in order, each within the platform's limit and none of them empty. A blank text has none.
 pub fn parts(text: &str, platform: Option<&PlatformEntry>) -> Vec<String> {
+    #[cfg(feature = "chaos-tests")]
+    crate::sabotage::trip_in("format", text);
     let limit = platform.map_or(usize::MAX, |entry| entry.kind.limits.max_bytes);
     let dialect = platform.map_or(Dialect::Markdown, |entry| (entry.kind.dialect)(&entry.section));
     cut(&markup::render(text, dialect), limit)

@@ -12,10 +12,11 @@ mod wecom_token;
 
 use crate::config;
 use crate::domain::{Deadline, Disposition, Inbound, Mark, Source};
-use crate::supervise::{CallError, ChildSpec, Port};
+use crate::supervise::{CallError, Card, ChildSpec, Port};
 use actix::Message;
+use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 /// What a platform can show, as data.
@@ -109,21 +110,34 @@ pub struct OutPart {
     pub at_ms: i64,
 }
 
-/// Raised by an adapter in the statement before its request leaves, so that a crash before it is known to have sent nothing.
+/// Raised by an adapter in the statement before its request leaves, so that a crash before it is known to have sent
+/// nothing. Once the pump has withdrawn a call, an adapter that wakes up late can send nothing either.
 #[derive(Debug, Clone, Default)]
-pub struct Begun(Arc<AtomicBool>);
+pub struct Begun(Arc<AtomicU8>);
+
+const IDLE: u8 = 0;
+const RAISED: u8 = 1;
+const WITHDRAWN: u8 = 2;
 
 impl Begun {
-    pub fn raise(&self) {
-        self.0.store(true, Ordering::Release);
+    /// Answers false when the call has been withdrawn: then nothing may leave.
+    pub fn raise(&self) -> bool {
+        self.0.fetch_max(RAISED, Ordering::AcqRel) != WITHDRAWN
     }
 
+    /// The platform has refused the request: nothing is under way.
     pub fn lower(&self) {
-        self.0.store(false, Ordering::Release);
+        // A withdrawn call stays withdrawn.
+        let _ = self.0.compare_exchange(RAISED, IDLE, Ordering::AcqRel, Ordering::Acquire);
     }
 
     pub fn is_raised(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.load(Ordering::Acquire) == RAISED
+    }
+
+    /// Gives the call up. Answers whether a request may have left by then; if not, none ever will.
+    pub fn withdraw(&self) -> bool {
+        self.0.swap(WITHDRAWN, Ordering::AcqRel) == RAISED
     }
 }
 
@@ -169,10 +183,14 @@ pub enum PreviewState {
 /// Why a part was not delivered, named for what the pump does next.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlatformError {
-    /// The platform asked for patience, or is briefly unwell: again later. Nothing was delivered.
+    /// The platform is busy, or refused for reasons that may pass: again later, a few times. Nothing was delivered.
     #[error("{reason}")]
     Later { after: Duration, reason: String },
-    /// The same, and every other part to this platform waits as well.
+    /// The platform cannot be reached, or is down: again later, for as long as `pipeline.give_up_after` allows. Nothing
+    /// was delivered.
+    #[error("{reason}")]
+    Away { after: Duration, reason: String },
+    /// The platform asked for patience: again later, and every other part to it waits as well. Nothing was delivered.
     #[error("{reason}")]
     RateLimited { after: Duration, reason: String },
     /// This part can never be delivered (recipient gone, content refused).
@@ -195,7 +213,9 @@ pub enum PlatformError {
 impl PlatformError {
     pub fn disposition(&self) -> Disposition {
         match self {
-            Self::Later { after, .. } | Self::RateLimited { after, .. } => Disposition::RetryAfter(*after),
+            Self::Later { after, .. } | Self::Away { after, .. } | Self::RateLimited { after, .. } => {
+                Disposition::RetryAfter(*after)
+            }
             Self::Rejected(_) | Self::TooLong(_) => Disposition::GiveUp,
             Self::Misconfigured(_) => Disposition::Report,
             Self::Unknown(_) => Disposition::GiveUp,
@@ -207,6 +227,8 @@ impl PlatformError {
 /// One kind of platform: the word in the configuration, what it can do, and how to make one.
 pub struct Kind {
     pub name: &'static str,
+    /// The row of its actor in `actors.md`.
+    pub card: &'static Card,
     pub limits: Limits,
     /// What happens to a part whose fate is unknown.
     pub unknown: UnknownRule,
@@ -220,7 +242,12 @@ pub struct Kind {
     pub dialect: fn(&config::Platform) -> Dialect,
     /// Describes the adapter as a supervised child that fills `ports`.
     pub spec: fn(&Wiring, &Arc<config::Platform>, &Ports) -> ChildSpec,
+    /// Asks the platform whether the credentials work; `None` for a kind that reaches nothing outside.
+    pub probe: Option<fn(&Arc<config::Platform>) -> Probe>,
 }
+
+/// What a probe found, or what is wrong, in words for an operator.
+pub type Probe = LocalBoxFuture<'static, Result<String, String>>;
 
 /// What adapters may reach.
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::config::{self, Access};
 use crate::domain::InstanceId;
-use crate::supervise::{ChildSpec, Control, contained, obey};
+use crate::supervise::{ChildSpec, Control, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use dashmap::DashMap;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 pub static KIND: Kind = Kind {
     name: "web",
+    card: &CARD,
     limits: Limits { max_bytes: 256 * 1024, previews_per_second: 20, sends_per_minute: 0 },
     // Readers merge by the part's id, so showing it again changes nothing.
     unknown: UnknownRule::SameKey,
@@ -24,6 +25,7 @@ pub static KIND: Kind = Kind {
     ingress: |_, _| None,
     dialect: |_| Dialect::Markdown,
     spec,
+    probe: None,
 };
 
 fn spec(wiring: &Wiring, section: &Arc<config::Platform>, ports: &Ports) -> ChildSpec {
@@ -117,6 +119,15 @@ impl Web {
     pub fn new(hub: LiveHub) -> Self {
         Self { hub }
     }
+}
+
+card! {
+    Web takes [Deliver, Preview, Control];
+    instances: "platform/<id>",
+    asks: "Nobody; it tells the open event streams to look into the store again.",
+    when_full: "`Deliver`: the part waits in the outbox. `Preview`: that text is not shown, the next one is.",
+    lost: "Calls in flight, whose parts are sent again; readers merge them by id. Previews come back with the next piece of text.",
+    stuck: "Chats stand still while `mindbot_outbox_sending` grows. Look at its state and last error in the actor list.",
 }
 
 impl Actor for Web {

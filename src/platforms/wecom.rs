@@ -7,12 +7,12 @@ use super::wecom_api::Api;
 use super::wecom_crypto::{Envelope, Stamp, echo, encrypted_element};
 use super::wecom_inbound::{Origin, decode};
 use super::{
-    Call, Deliver, Delivered, Dialect, Ingress, Kind, Limits, Opened, PlatformError, Ports, Rejection, UnknownRule,
-    Wiring,
+    Call, Deliver, Delivered, Dialect, Ingress, Kind, Limits, Opened, PlatformError, Ports, Probe, Rejection,
+    UnknownRule, Wiring,
 };
 use crate::config::{self, ReplyFormat};
 use crate::domain::InstanceId;
-use crate::supervise::{Answer, ChildSpec, Control, Crowd, contained, obey};
+use crate::supervise::{Answer, ChildSpec, Control, Crowd, card, contained, obey};
 use actix::{Actor, Context, Handler};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use std::time::Duration;
 /// `kind = "wecom"`.
 pub static KIND: Kind = Kind {
     name: "wecom",
+    card: &CARD,
     // 2048 bytes for text and Markdown alike, the rest is cut off without an error ("发送应用消息"); 10,000 calls a
     // minute for each organisation and API ("访问频率限制"; both read November 2026).
     limits: Limits { max_bytes: 2048, previews_per_second: 0, sends_per_minute: 10_000 },
@@ -33,11 +34,17 @@ pub static KIND: Kind = Kind {
         ReplyFormat::Markdown => Dialect::WeCom,
     },
     spec,
+    probe: Some(probe),
 };
 
 fn spec(_: &Wiring, section: &Arc<config::Platform>, ports: &Ports) -> ChildSpec {
     let (id, section) = (InstanceId::platform(&section.id), section.clone());
     ChildSpec::of(id, move || WeCom::new(section.clone())).fills(&ports.deliver).build()
+}
+
+fn probe(section: &Arc<config::Platform>) -> Probe {
+    let section = section.clone();
+    Box::pin(async move { Api::new(section)?.probe().await })
 }
 
 fn check(section: &config::Platform) -> Vec<(&'static str, String)> {
@@ -112,6 +119,15 @@ impl WeCom {
     pub fn new(section: Arc<config::Platform>) -> Self {
         Self { api: Api::new(section).map(Rc::new), deliveries: Crowd::default() }
     }
+}
+
+card! {
+    WeCom takes [Deliver, Control];
+    instances: "platform/<id>",
+    asks: "`GET /cgi-bin/gettoken`, `POST /cgi-bin/message/send`.",
+    when_full: "`Deliver`: the part waits in the outbox; other platforms go on.",
+    lost: "The access token, fetched again by the next call, and the calls in flight: a part whose request may have left is sent once more with `enable_duplicate_check`.",
+    stuck: "`mindbot_queue_oldest_seconds` of the outbox grows for this platform. Look at the trace of the oldest message, then at the trusted IP list and `secret`.",
 }
 
 impl Actor for WeCom {
@@ -287,6 +303,7 @@ mod tests {
         match result {
             Ok(delivered) => ("delivered", delivered.calls.into()),
             Err(PlatformError::Later { after, .. }) => ("later", after.as_secs()),
+            Err(PlatformError::Away { after, .. }) => ("away", after.as_secs()),
             Err(PlatformError::RateLimited { after, .. }) => ("limited", after.as_secs()),
             Err(PlatformError::Rejected(_)) => ("rejected", 0),
             Err(PlatformError::TooLong(_)) => ("too long", 0),
@@ -330,13 +347,13 @@ mod tests {
             ("wrong secret", json!({ "errcode": 40001 }), ("misconfigured", 0)),
             ("untrusted address", json!({ "errcode": 60020 }), ("misconfigured", 0)),
             ("busy", json!({ "errcode": -1 }), ("later", 2)),
-            ("broken", json!({ "http": 500 }), ("later", 2)),
-            ("patience", json!({ "http": 503, "retry_after": "9" }), ("later", 9)),
+            ("broken", json!({ "http": 500 }), ("away", 2)),
+            ("patience", json!({ "http": 503, "retry_after": "9" }), ("away", 9)),
             ("limited", json!({ "http": 429, "retry_after": "8" }), ("limited", 8)),
             ("wrong base", json!({ "http": 404 }), ("misconfigured", 0)),
-            ("garbage", json!({ "fault": "garbage" }), ("later", 2)),
-            ("cut", json!({ "fault": "cut" }), ("later", 2)),
-            ("endless", json!({ "fault": "endless" }), ("later", 2)),
+            ("garbage", json!({ "fault": "garbage" }), ("away", 2)),
+            ("cut", json!({ "fault": "cut" }), ("away", 2)),
+            ("endless", json!({ "fault": "endless" }), ("away", 2)),
         ];
         for (case, answer, expected) in table {
             let (wecom, stand_in) = adapter(json!([{ "on": "gettoken", "answer": answer }])).await;
@@ -403,12 +420,12 @@ mod tests {
             ("endless", json!({ "fault": "endless" }), ("unknown", 0)),
             ("lost in a gateway", json!({ "http": 502 }), ("unknown", 0)),
             ("too late", json!({ "delay_ms": 60_000 }), ("unknown", 0)),
-            ("overloaded", json!({ "http": 503 }), ("later", 1)),
-            ("overloaded for long", json!({ "http": 503, "retry_after": "7" }), ("later", 7)),
+            ("overloaded", json!({ "http": 503 }), ("away", 1)),
+            ("overloaded for long", json!({ "http": 503, "retry_after": "7" }), ("away", 7)),
             (
                 "overloaded since the past",
                 json!({ "http": 503, "retry_after": "Wed, 21 Oct 2015 07:28:00 GMT" }),
-                ("later", 0),
+                ("away", 0),
             ),
             ("limited", json!({ "http": 429, "retry_after": "5" }), ("limited", 5)),
             ("wrong base", json!({ "http": 404 }), ("misconfigured", 0)),
@@ -433,7 +450,7 @@ mod tests {
         let wecom = WeCom::new(Arc::new(config::Platform { api_base: Some(base), ..section() })).start();
         let call = deliver("zhangsan", "hi");
         let result = wecom.send(call.clone()).await.unwrap();
-        assert_eq!(outcome(&result), ("later", 2));
+        assert_eq!(outcome(&result), ("away", 2));
         assert!(!call.begun.is_raised());
         assert!(!format!("{result:?}").contains(SECRET), "{result:?}");
     }

@@ -70,6 +70,12 @@ impl Api {
         Ok(Self { section, client, token_url, send_url, tokens: TokenCache::new() })
     }
 
+    /// Fetches a token, which shows that address, organisation and secret are right.
+    pub async fn probe(&self) -> Result<String, String> {
+        let issued = self.fetch_token().await.map_err(|error| error.to_string())?;
+        Ok(format!("an access token was issued for {} s", issued.life.as_secs()))
+    }
+
     /// Sends one part, with a fresh token and once more when the token is refused.
     pub async fn deliver(&self, call: &Deliver) -> Result<Delivered, PlatformError> {
         let part = &call.part;
@@ -115,7 +121,7 @@ impl Api {
 
     async fn token(&self, refused: Option<u64>, deadline: Deadline) -> Result<Token, PlatformError> {
         let token = self.tokens.get(refused, || self.fetch_token());
-        let late = || later(RETRY_TOKEN, "the deadline passed while waiting for an access token");
+        let late = || away(RETRY_TOKEN, "the deadline passed while waiting for an access token");
         tokio::time::timeout_at(deadline.instant(), token).await.unwrap_or_else(|_| Err(late()))
     }
 
@@ -124,37 +130,39 @@ impl Api {
         let secret = self.section.secret.expose();
         url.query_pairs_mut().append_pair("corpid", &self.section.corp_id).append_pair("corpsecret", secret);
         let response = self.client.get(url).timeout(TOKEN_WITHIN).send().await;
-        let response = response.map_err(|error| later(RETRY_TOKEN, &unanswered("gettoken", error)))?;
+        let response = response.map_err(|error| away(RETRY_TOKEN, &unanswered("gettoken", error)))?;
         let (status, wait) = (response.status(), retry_after(response.headers(), Timestamp::now()));
         if !status.is_success() {
             let reason = format!("gettoken was answered with HTTP {status}");
             return Err(match status {
                 StatusCode::TOO_MANY_REQUESTS => limited(wait, reason),
-                _ if status.is_server_error() => later(wait.unwrap_or(RETRY_TOKEN), &reason),
+                _ if status.is_server_error() => away(wait.unwrap_or(RETRY_TOKEN), &reason),
                 _ => PlatformError::Misconfigured(format!("{reason}; check `api_base`")),
             });
         }
-        let answer = read(response).await.map_err(|problem| later(RETRY_TOKEN, &format!("gettoken: {problem}")))?;
+        let answer = read(response).await.map_err(|problem| away(RETRY_TOKEN, &format!("gettoken: {problem}")))?;
         if answer.errcode != 0 {
             return Err(wecom_codes::token_error(answer.errcode, &self.detail(&answer), now()));
         }
         let text = answer.access_token.filter(|token| !token.is_empty());
-        let text = text.ok_or_else(|| later(RETRY_TOKEN, "gettoken was answered without a token"))?;
+        let text = text.ok_or_else(|| away(RETRY_TOKEN, "gettoken was answered without a token"))?;
         Ok(Issued { text, life: Duration::from_secs(answer.expires_in.unwrap_or(7200)) })
     }
 
     async fn send(&self, token: &Token, body: &Value, call: &Deliver) -> Result<Answer, PlatformError> {
         if call.deadline.has_passed() {
-            return Err(later(FIRST_WAIT, "the deadline passed before the message was sent"));
+            return Err(away(FIRST_WAIT, "the deadline passed before the message was sent"));
         }
         let mut url = self.send_url.clone();
         url.query_pairs_mut().append_pair("access_token", &token.text);
         let request = self.client.post(url).timeout(call.deadline.left()).json(body);
-        call.begun.raise();
+        if !call.begun.raise() {
+            return Err(away(FIRST_WAIT, "the call was given up before the message was sent"));
+        }
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) if error.is_connect() => {
-                return Err(later(back_off(&call.part), &unanswered("message/send", error)));
+                return Err(away(back_off(&call.part), &unanswered("message/send", error)));
             }
             Err(error) => return Err(PlatformError::Unknown(unanswered("message/send", error))),
         };
@@ -165,7 +173,7 @@ impl Api {
         let reason = format!("message/send was answered with HTTP {status}");
         Err(match status {
             StatusCode::TOO_MANY_REQUESTS => limited(wait, reason),
-            StatusCode::SERVICE_UNAVAILABLE => later(wait.unwrap_or_else(|| back_off(&call.part)), &reason),
+            StatusCode::SERVICE_UNAVAILABLE => away(wait.unwrap_or_else(|| back_off(&call.part)), &reason),
             // A gateway that lost the answer may have passed the message on.
             _ if status.is_server_error() => PlatformError::Unknown(reason),
             _ => PlatformError::Misconfigured(format!("{reason}; check `api_base`")),
@@ -234,8 +242,8 @@ fn unanswered(what: &str, error: reqwest::Error) -> String {
     format!("{what}: {word} ({})", error.without_url())
 }
 
-fn later(after: Duration, reason: &str) -> PlatformError {
-    PlatformError::Later { after, reason: reason.to_owned() }
+fn away(after: Duration, reason: &str) -> PlatformError {
+    PlatformError::Away { after, reason: reason.to_owned() }
 }
 
 fn limited(wait: Option<Duration>, reason: String) -> PlatformError {

@@ -6,13 +6,14 @@ use super::{Complete, Kind, Prompt, ProviderError};
 use crate::config::{self, Words};
 use crate::domain::{Deadline, InstanceId, Usage};
 use crate::knowledge::Passage;
-use crate::supervise::{ChildSpec, Control, Port, contained, obey};
+use crate::supervise::{ChildSpec, Control, Port, card, contained, obey};
 use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
 use std::fmt::Write;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-pub static KIND: Kind = Kind { name: "local", check: |_| Vec::new(), credential: |_| None, spec };
+pub static KIND: Kind =
+    Kind { name: "local", card: &CARD, check: |_| Vec::new(), credential: |_| None, spec, probe: None };
 
 /// Passages quoted in one answer, at most.
 const QUOTED: usize = 3;
@@ -32,6 +33,15 @@ fn spec(section: &Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec
 /// Quotes documents.
 pub struct Local {
     id: String,
+}
+
+card! {
+    Local takes [Complete, Control];
+    instances: "provider/<id>",
+    asks: "Nobody; it quotes the passages that come with the prompt.",
+    when_full: "`Busy`: the manager asks the next candidate, then waits for room within the deadline of the turn.",
+    lost: "Calls in flight; their turns ask again from the beginning.",
+    stuck: "Questions to the documents stay unanswered. Look at its state, then at the knowledge stores.",
 }
 
 impl Actor for Local {

@@ -7,7 +7,7 @@ use super::breaker::Breakers;
 use super::holdback::ask_held_back;
 use super::{Complete, Delta, Prompt, ProviderError};
 use crate::domain::{Deadline, Usage};
-use crate::supervise::{Answer, CallError, Control, Crowd, Port, Reserved, obey};
+use crate::supervise::{Answer, CallError, Control, Crowd, Port, Reserved, card, obey};
 use actix::{Actor, Context, Handler, Message};
 use arc_swap::ArcSwap;
 use std::cell::RefCell;
@@ -77,6 +77,15 @@ impl ProviderManager {
     pub fn new(lineup: Lineup) -> Self {
         Self { lineup, breakers: Rc::default(), requests: Crowd::default() }
     }
+}
+
+card! {
+    ProviderManager takes [Ask, GetHealth, Control];
+    instances: "core/manager",
+    asks: "`Complete`, through the port of each provider of the assistant, in order.",
+    when_full: "`Ask`: the turn waits within its deadline, then goes back into line. `GetHealth`: `/readyz` leaves the providers out.",
+    lost: "What is known of the health of the providers, learned again from the next calls, and the calls that pass through, which their turns repeat once.",
+    stuck: "No turn ends although the providers answer. Look at `mindbot_port_failures_total` of `Ask`.",
 }
 
 impl Actor for ProviderManager {

@@ -14,8 +14,9 @@ pub mod tokens;
 use crate::config;
 use crate::domain::{Deadline, Disposition, Usage};
 use crate::knowledge::Passage;
-use crate::supervise::{CallError, ChildSpec, Port};
+use crate::supervise::{CallError, Card, ChildSpec, Port};
 use actix::Message;
+use futures_util::future::LocalBoxFuture;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -132,13 +133,20 @@ impl ProviderError {
 /// One kind of provider: the word in the configuration, and how to make one.
 pub struct Kind {
     pub name: &'static str,
+    /// The row of its actor in `actors.md`.
+    pub card: &'static Card,
     /// Reads a section for what a struct cannot say. `(key, message)` each.
     pub check: fn(&config::Provider) -> Vec<(&'static str, String)>,
     /// The credential without which `enabled = "auto"` means off.
     pub credential: fn(&config::Provider) -> Option<&config::Secret>,
     /// Describes the provider as a supervised child that fills `complete`.
     pub spec: fn(&Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec,
+    /// Asks the service whether the credentials work; `None` for a kind that reaches nothing outside.
+    pub probe: Option<fn(&Arc<config::Provider>) -> Probe>,
 }
+
+/// What a probe found, or what is wrong, in words for an operator.
+pub type Probe = LocalBoxFuture<'static, Result<String, String>>;
 
 /// Every kind that a `[[providers]]` section can name.
 pub static KINDS: &[&Kind] = &[&openai::KIND, &local::KIND];

@@ -4,11 +4,11 @@
 
 use super::openai_wire::{Complaint, Reply, request, retry_after};
 use super::sse::Scanner;
-use super::{Complete, Delta, Kind, Prompt, ProviderError};
+use super::{Complete, Delta, Kind, Probe, Prompt, ProviderError};
 use crate::config::{self, Secret};
 use crate::domain::{InstanceId, Usage};
 use crate::egress;
-use crate::supervise::{Answer, ChildSpec, Control, Crowd, Port, contained, obey};
+use crate::supervise::{Answer, ChildSpec, Control, Crowd, Port, card, contained, obey};
 use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -20,7 +20,8 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{sleep_until, timeout};
 
-pub static KIND: Kind = Kind { name: "openai", check, credential: |section| Some(&section.api_key), spec };
+pub static KIND: Kind =
+    Kind { name: "openai", card: &CARD, check, credential: |section| Some(&section.api_key), spec, probe: Some(probe) };
 
 const BASE_URL: &str = "https://api.openai.com/v1";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,6 +31,7 @@ const MAX_ERROR: usize = 64 * 1024;
 const MAX_WHOLE: usize = 4 * 1024 * 1024;
 /// How long the end of a finished body is waited for, so that its connection can be used again.
 const TAIL_WAIT: Duration = Duration::from_millis(20);
+const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
 fn check(section: &config::Provider) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
@@ -62,6 +64,11 @@ fn spec(section: &Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec
     ChildSpec::of(InstanceId::provider(&section.id), move || OpenAi::new(&section)).fills(complete).build()
 }
 
+fn probe(section: &Arc<config::Provider>) -> Probe {
+    let section = section.clone();
+    Box::pin(async move { Service::new(&section)?.probe().await })
+}
+
 /// One OpenAI-compatible service.
 pub struct OpenAi {
     service: Result<Rc<Service>, String>,
@@ -72,12 +79,23 @@ impl OpenAi {
     /// Makes the client, on the thread that will use it. What is wrong with the section or the system's certificates
     /// is every call's [`ProviderError::Misconfigured`].
     pub fn new(section: &config::Provider) -> Self {
+        #[cfg(feature = "chaos-tests")]
+        section.models.iter().for_each(|model| crate::sabotage::trip(model));
         let service = Service::new(section).map(Rc::new);
         if let Err(problem) = &service {
             tracing::error!(provider.id = section.id, problem, "the provider cannot be asked");
         }
         Self { service, calls: Crowd::default() }
     }
+}
+
+card! {
+    OpenAi takes [Complete, Control];
+    instances: "provider/<id>",
+    asks: "`POST /chat/completions`; text goes straight to the turn over the channel in the call.",
+    when_full: "`Busy`: the manager asks the next candidate, then waits for room within the deadline of the turn.",
+    lost: "Calls in flight; their turns ask again from the beginning.",
+    stuck: "Turns run into `pipeline.turn_timeout`, `mindbot_port_in_flight` is at its capacity. Look at `idle_timeout` and at the state of the service.",
 }
 
 impl Actor for OpenAi {
@@ -121,6 +139,22 @@ struct Service {
 }
 
 impl Service {
+    /// Lists the models, which costs nothing and needs a key that works.
+    async fn probe(&self) -> Result<String, String> {
+        let url = self.url.replace("/chat/completions", "/models");
+        let asked = self.client.get(&url).headers(self.headers.clone()).timeout(PROBE_WITHIN).send().await;
+        let status = asked.map_err(|error| format!("cannot be reached: {}", error.without_url()))?.status();
+        match status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!("`api_key` is refused (HTTP {status})")),
+            // Not every compatible server lists its models.
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
+                Ok("answers, but does not list its models".into())
+            }
+            _ if status.is_success() => Ok("answers, and takes the key".into()),
+            _ => Err(format!("answers with HTTP {status}; check `base_url`")),
+        }
+    }
+
     fn new(section: &config::Provider) -> Result<Self, String> {
         let base = section.base_url.as_ref().map_or(BASE_URL, url::Url::as_str).trim_end_matches('/');
         let authorization = bearer(&section.api_key).ok_or("`api_key` cannot be sent in a header")?;

@@ -4,6 +4,7 @@
 //! `refused`. Only the oldest open row of a conversation is ever claimed: that is the ordering guarantee.
 
 use super::outbox::{self, Reply};
+use super::waiting::{self, Waiting};
 use super::{StoreError, sql, trace};
 use crate::config::Words;
 use crate::domain::{Inbound, InboundKind, Lane, Part, ReplyText};
@@ -51,8 +52,8 @@ pub struct Accepted {
     pub has_reply: bool,
 }
 
-/// Stores one event. A repeat is a success that adds nothing. `too_many` answers a conversation with 1,000 rows waiting.
-pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, too_many: &str) -> Result<Accepted, StoreError> {
+/// Stores one event. A repeat is a success that adds nothing. `crowded` answers a conversation with 1,000 rows waiting.
+pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, crowded: &str) -> Result<Accepted, StoreError> {
     let inbound = &arrival.inbound;
     let external_id = bounded_id(&inbound.external_id);
     let conversation = inbound.conversation.as_str();
@@ -64,7 +65,7 @@ pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, too_many: &str) ->
     let queue = queue_of(conversation, lane);
     if lane == Lane::Normal && matches!(verdict, Verdict::Queue { .. }) && is_crowded(conn, &queue)? {
         let reason = format!("{CROWD} messages of this conversation are waiting");
-        verdict = Verdict::Refuse { reason, reply: too_many.into() };
+        verdict = Verdict::Refuse { reason, reply: crowded.into() };
     }
     let (state, reason, not_before) = match &verdict {
         Verdict::Queue { window_ms, .. } => ("ready", None, if *window_ms > 0 { now + window_ms } else { 0 }),
@@ -385,61 +386,11 @@ pub fn die(conn: &Connection, now: i64, id: i64, reason: &str, failed: &Words) -
         return Err(StoreError::Fenced);
     }
     trace::add(conn, id, now, "dead", &json!({ "reason": reason }))?;
-    let waiting = conn.prepare_cached(sql::inbox::ROUTE_OF)?.query_row([id], waiting_of)?;
+    let waiting = conn.prepare_cached(sql::inbox::ROUTE_OF)?.query_row([id], waiting::waiting_of)?;
     let text = failed.in_language_of(&waiting.text).to_owned();
     let reply = ReplyText { text, mark: Some(crate::domain::Mark::Failed), ..ReplyText::default() };
     let Waiting { platform, conversation, reply_route, .. } = waiting;
     outbox::put(conn, now, id, &platform, &conversation, &reply_route, &Reply::whole(reply))
-}
-
-/// Ends a message that nobody is answering as a dead letter. `Fenced` when a turn has claimed it meanwhile.
-pub fn give_up(conn: &Connection, now: i64, id: i64, reason: &str, failed: &Words) -> Result<(), StoreError> {
-    let is_ready: bool = conn.prepare_cached(sql::inbox::IS_READY)?.query_row([id], |row| row.get(0))?;
-    if is_ready { die(conn, now, id, reason, failed) } else { Err(StoreError::Fenced) }
-}
-
-/// A message that has waited too long for something.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
-    pub id: i64,
-    pub platform: String,
-    pub conversation: String,
-    pub text: String,
-    pub reply_route: String,
-}
-
-/// Heads of conversations that arrived before `before` and whose people have not heard a word yet.
-pub fn overdue(conn: &Connection, before: i64) -> Result<Vec<Waiting>, StoreError> {
-    waiting(conn, sql::inbox::OVERDUE, before)
-}
-
-/// Rows that arrived before `before`, were tried and given back, and still wait.
-pub fn given_up(conn: &Connection, before: i64) -> Result<Vec<Waiting>, StoreError> {
-    waiting(conn, sql::inbox::GIVEN_UP, before)
-}
-
-fn waiting(conn: &Connection, statement: &str, before: i64) -> Result<Vec<Waiting>, StoreError> {
-    let mut statement = conn.prepare_cached(statement)?;
-    let rows = statement.query_map([before], waiting_of)?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn waiting_of(row: &SqlRow<'_>) -> rusqlite::Result<Waiting> {
-    Ok(Waiting {
-        id: row.get(0)?,
-        platform: row.get(1)?,
-        conversation: row.get(2)?,
-        text: row.get::<_, Option<String>>(3)?.unwrap_or_default(),
-        reply_route: row.get::<_, Option<String>>(4)?.unwrap_or_else(|| "null".into()),
-    })
-}
-
-/// Tells a waiting person one thing, once for all the rows that wait in the conversation.
-pub fn notice(conn: &Connection, now: i64, waiting: &Waiting, reply: ReplyText) -> Result<(), StoreError> {
-    conn.prepare_cached(sql::inbox::NOTICED)?.execute([queue_of(&waiting.conversation, Lane::Normal)])?;
-    trace::add(conn, waiting.id, now, "noticed", &json!({ "text": reply.text }))?;
-    let Waiting { id, platform, conversation, reply_route, .. } = waiting;
-    outbox::put(conn, now, *id, platform, conversation, reply_route, &Reply::whole(reply))
 }
 
 /// Ends the rows that a command overtakes. Answers the ids that were waiting, and those that are running and
@@ -484,7 +435,7 @@ pub fn ahead(conn: &Connection, conversation: &str, id: i64) -> Result<i64, Stor
     Ok(conn.prepare_cached(sql::inbox::AHEAD)?.query_row((queue, id), |row| row.get(0))?)
 }
 
-fn queue_of(conversation: &str, lane: Lane) -> String {
+pub(super) fn queue_of(conversation: &str, lane: Lane) -> String {
     match lane {
         Lane::Normal => conversation.to_owned(),
         Lane::Control => format!("{conversation}|control"),

@@ -16,11 +16,13 @@ pub mod retry;
 pub mod search;
 pub mod sql;
 pub mod trace;
+pub mod waiting;
 mod writer;
 
 pub use clock::RunClock;
 
 use crate::supervise::Fatal;
+use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -39,7 +41,7 @@ pub enum StoreError {
     /// The queue in front of the writer is full: try again in a moment.
     #[error("the store is busy")]
     Busy,
-    /// No disk left, or less than `storage.min_free`: nothing was written.
+    /// The disk takes no more, or the quota is used up: nothing was written.
     #[error("the disk is full")]
     Full,
     /// Another process holds the database.
@@ -72,6 +74,8 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            // SQLite knows one way of a full disk. A used-up quota is a write that failed; it was undone as well.
+            Some(_) if error.sqlite_error().is_some_and(|it| it.extended_code == SQLITE_IOERR_WRITE) => Self::Full,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged(error.to_string()),
             _ if error == rusqlite::Error::QueryReturnedNoRows => Self::Missing,
@@ -219,10 +223,26 @@ impl Store {
         moved.await.map_err(|_| StoreError::Closed)?
     }
 
+    /// Writes to the file for real, so that a full or locked disk shows.
+    pub async fn probe(&self) -> Result<(), StoreError> {
+        self.write(|conn| Ok(conn.execute_batch(sql::PROBE)?)).await
+    }
+
     /// Writes a marker and waits for its flush: everything queued before is durable afterwards.
     pub async fn settle(&self) -> Result<(), StoreError> {
         self.write(|_| Ok(())).await
     }
+}
+
+/// Looks at a database without changing it, also beside a process that uses it. Blocks for as long as it reads.
+pub fn probe(path: &Path) -> Result<String, StoreError> {
+    if !path.exists() {
+        return Ok("there is no database yet; the first start makes it".into());
+    }
+    let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    verify(&conn)?;
+    Ok("the database passes its check".into())
 }
 
 /// Opens a connection with the pragmas that every promise rests on.

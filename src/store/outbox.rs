@@ -29,6 +29,9 @@ impl Reply {
     }
 }
 
+/// Tries of a part whose fate stays unknown, at most.
+const REPEATS: i64 = 3;
+
 /// How a turn ends.
 #[derive(Debug, Clone)]
 pub struct Ending {
@@ -202,7 +205,7 @@ pub fn settle(
     outgoing: &Outgoing,
     settlement: &Settlement,
 ) -> Result<&'static str, StoreError> {
-    let Outgoing { part, tries, .. } = outgoing;
+    let Outgoing { part, tries, failures } = outgoing;
     let fence = (part.id, run, *tries);
     let (state, changed, detail) = match settlement {
         Settlement::Sent { platform_id, calls } => {
@@ -220,9 +223,10 @@ pub fn settle(
             ("dead", changed, json!({ "part": part.part, "reason": reason }))
         }
         Settlement::Unknown { rule, reason } => {
-            let repeats = repeats(*rule, part.may_repeat);
+            // Even where a repeat is harmless, what fails every time must not be repeated for ever.
+            let repeats = repeats(*rule, part.may_repeat) && failures + 1 < REPEATS;
             let changed = if repeats {
-                again(conn, fence, 0, false, true, reason)?
+                again(conn, fence, 0, *rule == UnknownRule::SameKey, true, reason)?
             } else {
                 end(conn, fence, "unknown", reason)?
             };

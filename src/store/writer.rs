@@ -2,7 +2,7 @@
 //! once, and only then answers them all. A job that fails rolls back alone.
 
 use super::{StoreError, StoreGauges, open_connection, verify};
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -159,9 +159,10 @@ fn commit(conn: &Connection, gauges: &StoreGauges) -> Result<(), StoreError> {
     gauges.flush_us.store(micros(started.elapsed()), Ordering::Relaxed);
     let Err(error) = outcome else { return Ok(()) };
     let _ = conn.execute_batch("ROLLBACK");
-    Err(match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull | ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => error.into(),
-        _ => StoreError::Flush(error.to_string()),
+    let text = error.to_string();
+    Err(match error.into() {
+        error @ (StoreError::Full | StoreError::Locked) => error,
+        _ => StoreError::Flush(text),
     })
 }
 

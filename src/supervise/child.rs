@@ -3,7 +3,7 @@
 use super::contained::last_panic;
 use super::control::Control;
 use super::policy::Policy;
-use super::port::{CallCount, Port};
+use super::port::{Calls, Port};
 use super::thread::Thread;
 use super::vitals::PortStats;
 use crate::domain::InstanceId;
@@ -46,14 +46,15 @@ pub fn launch<A: Actor<Context = Context<A>>>(
     leash: oneshot::Receiver<()>,
 ) -> oneshot::Receiver<Exit> {
     let (report, exit) = oneshot::channel();
-    thread.arbiter().spawn_fn(move || {
+    let (arbiter, given_up) = thread.current();
+    arbiter.spawn_fn(move || {
         actix_rt::spawn(async move {
-            let mut life = actix_rt::spawn(async move {
+            let mut life = actix_rt::spawn(given_up.or(async move {
                 let actor = build();
                 let ctx = Context::new();
                 publish(ctx.address());
                 ctx.into_future(actor).await;
-            });
+            }));
             let joined = tokio::select! {
                 joined = &mut life => joined,
                 _ = leash => { life.abort(); life.await }
@@ -72,14 +73,14 @@ pub fn launch<A: Actor<Context = Context<A>>>(
 /// What a supervisor holds of a newborn incarnation.
 pub(super) struct Birth {
     pub generation: u64,
-    pub calls: CallCount,
+    pub calls: Calls,
     /// Answers once the actor exists, with the address for [`Control`]; dropped when the constructor panicked.
     pub born: oneshot::Sender<Recipient<Control>>,
     pub leash: oneshot::Receiver<()>,
 }
 
 /// Puts an incarnation, with its generation, behind one port.
-type Publish<A> = Arc<dyn Fn(&Addr<A>, u64, &CallCount) + Send + Sync>;
+type Publish<A> = Arc<dyn Fn(&Addr<A>, u64, &Calls) + Send + Sync>;
 type Launch = Arc<dyn Fn(&Thread, Birth) -> oneshot::Receiver<Exit> + Send + Sync>;
 
 /// Everything a supervisor needs to start a child, again and again.
@@ -149,6 +150,14 @@ where
 
     pub fn build(self) -> ChildSpec {
         let Self { id, policy, factory, publish, withdraw, ports } = self;
+        #[cfg(feature = "chaos-tests")]
+        let factory = {
+            let id = id.clone();
+            Arc::new(move || {
+                crate::sabotage::trip_constructor(id.as_str());
+                factory()
+            })
+        };
         let launch: Launch = Arc::new(move |thread, birth| {
             let Birth { generation, calls, born, leash } = birth;
             let (factory, publish, withdraw) = (factory.clone(), publish.clone(), withdraw.clone());

@@ -6,7 +6,7 @@
 use super::CallError;
 use super::vitals::PortStats;
 use actix::dev::ToEnvelope;
-use actix::{Actor, Addr, Handler, Message, Recipient};
+use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -43,29 +43,56 @@ where
 {
     generation: u64,
     recipient: Recipient<M>,
-    calls: CallCount,
+    calls: Calls,
 }
 
-/// Counts the calls that run in one incarnation, over all of its ports.
+/// The calls that run in one incarnation, over all of its ports.
 #[derive(Clone, Default)]
-pub(super) struct CallCount(Arc<AtomicUsize>);
+pub(super) struct Calls(Arc<CallsInner>);
 
-impl CallCount {
+#[derive(Default)]
+struct CallsInner {
+    running: AtomicUsize,
+    abandoned: watch::Sender<bool>,
+}
+
+impl Calls {
     pub fn get(&self) -> usize {
-        self.0.load(Ordering::Acquire)
+        self.0.running.load(Ordering::Acquire)
+    }
+
+    /// Ends every call at once as `Died`, and gives its permit back: the thread that would answer is stuck.
+    pub fn abandon(&self) {
+        self.0.abandoned.send_replace(true);
     }
 
     fn begin(&self) -> RunningCall {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.running.fetch_add(1, Ordering::AcqRel);
         RunningCall(self.0.clone())
     }
 }
 
-struct RunningCall(Arc<AtomicUsize>);
+struct RunningCall(Arc<CallsInner>);
+
+impl RunningCall {
+    /// Runs the call to its end, or until its incarnation is given up. Dropping an unread message takes it back.
+    async fn of<M>(self, peer: Peer<M>, message: M) -> Result<M::Result, MailboxError>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+    {
+        let mut abandoned = self.0.abandoned.subscribe();
+        tokio::select! {
+            biased;
+            answer = peer.recipient.send(message) => answer,
+            _ = abandoned.wait_for(|abandoned| *abandoned) => Err(MailboxError::Closed),
+        }
+    }
+}
 
 impl Drop for RunningCall {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -133,9 +160,8 @@ where
         };
         let Some(peer) = self.inner.peer.borrow().clone() else { return Err(message) };
         actix_rt::spawn(async move {
-            let running = peer.calls.begin();
-            let _ = peer.recipient.send(message).await;
-            drop((running, permit));
+            let _ = peer.calls.begin().of(peer, message).await;
+            drop(permit);
         });
         Ok(())
     }
@@ -159,9 +185,8 @@ where
         let patience = deadline.min(Instant::now() + RESTART_PATIENCE);
         let Some(peer) = self.incarnation(patience).await else { return Err(self.inner.stats.down()) };
         let call = actix_rt::spawn(async move {
-            let running = peer.calls.begin();
-            let answer = peer.recipient.send(message).await;
-            drop((running, permit));
+            let answer = peer.calls.begin().of(peer, message).await;
+            drop(permit);
             answer
         });
         match timeout_at(deadline, call).await {
@@ -182,7 +207,7 @@ where
     }
 
     /// Puts an incarnation behind the port; a stale one is ignored.
-    pub(super) fn publish<A>(&self, generation: u64, address: Addr<A>, calls: CallCount)
+    pub(super) fn publish<A>(&self, generation: u64, address: Addr<A>, calls: Calls)
     where
         A: Actor + Handler<M>,
         A::Context: ToEnvelope<A, M>,

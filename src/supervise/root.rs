@@ -4,7 +4,7 @@ use super::Fatal;
 use super::child::{Birth, ChildSpec, Exit};
 use super::control::Control;
 use super::policy::{Decision, Record};
-use super::port::CallCount;
+use super::port::Calls;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
 use actix::Recipient;
@@ -24,7 +24,7 @@ pub async fn keep_root(
     fatal: Fatal,
     mut leash: oneshot::Receiver<()>,
 ) {
-    let vitals = Arc::new(Vitals::new(root.id.clone(), None, root.kind, root.ports.clone()));
+    let vitals = Arc::new(Vitals::of(&root, None));
     board.put(vitals.clone());
     let mut record = Record::default();
     loop {
@@ -53,7 +53,7 @@ pub async fn keep_root(
 async fn one_life(root: &ChildSpec, thread: &Thread, generation: u64) -> Exit {
     let (born, is_born) = oneshot::channel();
     let (leash, end) = oneshot::channel();
-    let mut exit = (root.launch)(thread, Birth { generation, calls: CallCount::default(), born, leash: end });
+    let mut exit = (root.launch)(thread, Birth { generation, calls: Calls::default(), born, leash: end });
     let hung = async {
         match is_born.await {
             Ok(control) => until_deaf(control).await,

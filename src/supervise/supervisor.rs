@@ -1,18 +1,20 @@
 //! The supervisor: one actor type for every family. It starts children, hears how they end, and decides
 //! by policy what follows. Its roster outlives it, so a restarted supervisor restarts the same children.
 
+use super::Fatal;
+use super::card::card;
 use super::child::{Birth, ChildSpec, Exit};
-use super::control::{Control, Fault, obey};
+use super::commands::{Inject, Remove, Restart, StartError, Supervise, SupervisorPorts};
+use super::control::{Control, obey};
 use super::policy::{Decision, Policy, Record};
-use super::port::{CallCount, Port};
+use super::port::Calls;
 use super::pulse::Pulse;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
-use super::{CallError, Fatal};
 use crate::domain::InstanceId;
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseActFuture,
-    SpawnHandle, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Recipient, ResponseActFuture, SpawnHandle,
+    WrapFuture,
 };
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
@@ -29,8 +31,6 @@ const STUCK_AFTER: Duration = Duration::from_secs(4);
 const STUCK_AGAIN: Duration = Duration::from_secs(3600);
 /// Time for a constructor to finish.
 const BIRTH_LIMIT: Duration = Duration::from_secs(10);
-/// The same, and the supervisor's own time.
-const START_LIMIT: Duration = Duration::from_secs(15);
 
 /// What outlives an incarnation of a supervisor.
 #[derive(Clone)]
@@ -99,75 +99,13 @@ impl Common {
     }
 }
 
-/// Starts a child, or replaces the one of the same id: the new one runs before the old one stops.
-/// Fails, and changes nothing, when the constructor panics or takes longer than 10 s.
-#[derive(Message)]
-#[rtype(result = "Result<(), StartError>")]
-pub struct Supervise(pub ChildSpec);
-
-/// Ends a child for good once its calls are done.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct Remove(pub InstanceId);
-
-/// Starts a fresh incarnation of a child now, whatever state it is in. Answers false when there is no such child.
-#[derive(Debug, Message)]
-#[rtype(result = "bool")]
-pub struct Restart(pub InstanceId);
-
-/// Makes a child fail on purpose. Answers false when there is no such child or it is not running.
-#[derive(Debug, Message)]
-#[rtype(result = "bool")]
-pub struct Inject(pub InstanceId, pub Fault);
-
-/// The ways to command one supervisor.
-#[derive(Clone)]
-pub struct SupervisorPorts {
-    pub supervise: Port<Supervise>,
-    pub remove: Port<Remove>,
-    pub restart: Port<Restart>,
-    pub inject: Port<Inject>,
-}
-
-impl Default for SupervisorPorts {
-    fn default() -> Self {
-        Self {
-            supervise: Port::new("Supervise", 16),
-            remove: Port::new("Remove", 16),
-            restart: Port::new("Restart", 16),
-            inject: Port::new("Inject", 16),
-        }
-    }
-}
-
-impl SupervisorPorts {
-    /// Starts a child, or replaces the one of the same id, and waits until it exists.
-    pub async fn start(&self, spec: ChildSpec) -> Result<(), StartError> {
-        let id = spec.id.clone();
-        match self.supervise.ask(Supervise(spec), START_LIMIT).await {
-            Ok(started) => started,
-            Err(error) => Err(StartError(id, format!("its supervisor: {error}"))),
-        }
-    }
-
-    /// Ends a child for good; its running calls end by themselves.
-    pub async fn stop(&self, id: InstanceId) -> Result<(), CallError> {
-        self.remove.ask(Remove(id), START_LIMIT).await
-    }
-}
-
-/// A child could not be started.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0} could not be started: {1}")]
-pub struct StartError(pub InstanceId, pub String);
-
 struct Child {
     spec: ChildSpec,
     vitals: Arc<Vitals>,
     generation: u64,
     started: Instant,
     leash: Option<oneshot::Sender<()>>,
-    calls: CallCount,
+    calls: Calls,
     pulse: Option<Pulse>,
     record: Record,
     retry: Option<SpawnHandle>,
@@ -208,7 +146,7 @@ impl Supervisor {
         let (leash, end) = oneshot::channel();
         child.generation = child.vitals.next_generation();
         child.started = Instant::now();
-        child.calls = CallCount::default();
+        child.calls = Calls::default();
         child.pulse = None;
         child.leash = Some(leash);
         child.vitals.enter(State::Running);
@@ -329,8 +267,8 @@ impl Supervisor {
         let ids: Vec<_> = self.children.keys().cloned().collect();
         for id in &ids {
             if let Some(child) = self.children.get(id) {
+                child.calls.abandon();
                 child.vitals.note_error(format!("its thread `{name}` was stuck"));
-                child.vitals.count_restart();
             }
             self.start_detached(id, ctx);
         }
@@ -341,7 +279,7 @@ impl Supervisor {
         let vitals = match self.charge.board.get(spec.id.as_str()) {
             Some(known) if known.same_ports(&spec.ports) => known,
             known => {
-                let vitals = Arc::new(Vitals::new(spec.id.clone(), parent, spec.kind, spec.ports.clone()));
+                let vitals = Arc::new(Vitals::of(&spec, parent));
                 if let Some(known) = known {
                     vitals.continue_from(&known);
                 }
@@ -355,7 +293,7 @@ impl Supervisor {
             generation: 0,
             started: Instant::now(),
             leash: None,
-            calls: CallCount::default(),
+            calls: Calls::default(),
             pulse: None,
             record,
             retry: None,
@@ -365,7 +303,7 @@ impl Supervisor {
     }
 
     /// Lets a replaced incarnation finish its calls, then ends it.
-    fn retire(&self, leash: Option<oneshot::Sender<()>>, calls: CallCount, ctx: &mut Context<Self>) {
+    fn retire(&self, leash: Option<oneshot::Sender<()>>, calls: Calls, ctx: &mut Context<Self>) {
         let until = Instant::now() + self.charge.retire_within;
         let ending = async move {
             while calls.get() > 0 && Instant::now() < until {
@@ -375,6 +313,15 @@ impl Supervisor {
         };
         ctx.spawn(actix::fut::wrap_future(ending));
     }
+}
+
+card! {
+    Supervisor takes [Supervise, Remove, Restart, Inject, Control];
+    instances: "root, supervisor/<family>",
+    asks: "`Control`: a ping for each child every 2 s. Nothing leaves the process.",
+    when_full: "Starting, stopping and restarting of children is refused as busy; what runs goes on.",
+    lost: "Its children are started afresh with it, in the same order, from a list that outlives it.",
+    stuck: "A child that ended stays down. The root replaces a supervisor that misses its pings; a plain thread ends the process when the control thread is stuck for 10 s.",
 }
 
 impl Actor for Supervisor {

@@ -2,8 +2,10 @@
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -20,6 +22,29 @@ pub struct Thread {
 struct Running {
     arbiter: ArbiterHandle,
     beacon: Beacon,
+    given_up: GivenUp,
+}
+
+/// Raised once a stuck thread has been replaced.
+#[derive(Clone, Default)]
+pub(super) struct GivenUp(Arc<AtomicBool>);
+
+impl GivenUp {
+    /// Runs `life` as long as its thread is in use.
+    ///
+    /// A stuck thread that wakes up never gets further than the poll that it was stuck in: connections, calls and
+    /// actors on it have been replaced, and what they still had to send has been settled without them.
+    pub async fn or<T>(self, life: impl Future<Output = T>) -> T {
+        let mut life = pin!(life);
+        poll_fn(|context| {
+            let polled = life.as_mut().poll(context);
+            while self.0.load(Ordering::Acquire) {
+                std::thread::park();
+            }
+            polled
+        })
+        .await
+    }
 }
 
 #[derive(Clone)]
@@ -45,8 +70,9 @@ impl Thread {
         Self { name, current: Arc::new(ArcSwap::from_pointee(Running::start())) }
     }
 
-    pub(super) fn arbiter(&self) -> ArbiterHandle {
-        self.current.load().arbiter.clone()
+    pub(super) fn current(&self) -> (ArbiterHandle, GivenUp) {
+        let current = self.current.load();
+        (current.arbiter.clone(), current.given_up.clone())
     }
 
     /// Time since the thread last ran anything.
@@ -54,10 +80,10 @@ impl Thread {
         self.current.load().beacon.age()
     }
 
-    /// Puts a fresh thread in the place of a stuck one. What runs on the old one ends when it wakes.
+    /// Puts a fresh thread in the place of a stuck one, which stays parked when it wakes.
     pub(super) fn replace(&self) {
         let old = self.current.swap(Arc::new(Running::start()));
-        old.arbiter.stop();
+        old.given_up.0.store(true, Ordering::Release);
     }
 
     /// Ends the thread once everything on it has been drained.
@@ -77,7 +103,7 @@ impl Running {
                 tokio::time::sleep(BEAT).await;
             }
         });
-        Self { arbiter: arbiter.handle(), beacon }
+        Self { arbiter: arbiter.handle(), beacon, given_up: GivenUp::default() }
     }
 }
 
@@ -102,5 +128,38 @@ pub fn watch_from_outside(thread: Thread, limit: Duration, fatal: super::Fatal) 
     };
     if let Err(error) = std::thread::Builder::new().name("watchdog".into()).spawn(watch) {
         tracing::error!(%error, "the control thread runs without a watchdog");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc::channel;
+
+    #[actix_rt::test]
+    async fn what_was_stuck_on_a_replaced_thread_never_goes_on() {
+        let thread = Thread::start("family");
+        let (arbiter, given_up) = thread.current();
+        let (stuck, is_stuck) = channel();
+        let (wake, wakes) = channel::<()>();
+        let (act, acts) = channel();
+        let life = given_up.or(async move {
+            stuck.send(()).unwrap();
+            wakes.recv().unwrap();
+            act.send("the rest of the poll").unwrap();
+            tokio::task::yield_now().await;
+            act.send("after a pause").unwrap();
+        });
+        arbiter.spawn(life);
+        is_stuck.recv().unwrap();
+        thread.replace();
+        wake.send(()).unwrap();
+        assert_eq!(acts.recv(), Ok("the rest of the poll"));
+        assert!(acts.recv_timeout(Duration::from_millis(200)).is_err(), "parked, and its sender with it");
+
+        let (sender, answer) = tokio::sync::oneshot::channel();
+        let (arbiter, given_up) = thread.current();
+        arbiter.spawn(given_up.or(async move { sender.send("alive").unwrap() }));
+        assert_eq!(answer.await, Ok("alive"));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::child::{Birth, ChildSpec};
 use super::control::Control;
-use super::port::CallCount;
+use super::port::Calls;
 use super::pulse::Pulse;
 use super::thread::Thread;
 use actix::Recipient;
@@ -20,7 +20,7 @@ impl Transient {
     pub fn start(spec: &ChildSpec, thread: &Thread) -> Self {
         let (sender, born) = oneshot::channel();
         let (leash, end) = oneshot::channel();
-        let birth = Birth { generation: 1, calls: CallCount::default(), born: sender, leash: end };
+        let birth = Birth { generation: 1, calls: Calls::default(), born: sender, leash: end };
         drop((spec.launch)(thread, birth));
         Self { _leash: leash, born, pulse: None }
     }

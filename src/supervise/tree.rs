@@ -1,6 +1,6 @@
 //! The supervisors of the house by path: how an administrator's command finds the one that can carry it out.
 
-use super::supervisor::{Inject, Restart, SupervisorPorts};
+use super::commands::{Inject, Restart, SupervisorPorts};
 use super::vitals::VitalsBoard;
 use super::{CallError, Fault};
 use crate::domain::InstanceId;

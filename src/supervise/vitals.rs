@@ -2,6 +2,8 @@
 //! `/metrics` and the actor list. Lost with the process, and nothing else.
 
 use super::CallError;
+use super::child::ChildSpec;
+use super::policy::Policy;
 use crate::domain::InstanceId;
 use arc_swap::{ArcSwap, ArcSwapOption};
 use std::collections::BTreeMap;
@@ -103,6 +105,8 @@ pub struct Vitals {
     pub parent: Option<InstanceId>,
     /// The actor's type, such as `OpenAi`.
     pub kind: &'static str,
+    /// How its failures are answered.
+    pub policy: Policy,
     pub ports: Vec<Arc<PortStats>>,
     state: AtomicU8,
     generation: AtomicU64,
@@ -113,17 +117,13 @@ pub struct Vitals {
 }
 
 impl Vitals {
-    pub(super) fn new(
-        id: InstanceId,
-        parent: Option<InstanceId>,
-        kind: &'static str,
-        ports: Vec<Arc<PortStats>>,
-    ) -> Self {
+    pub(super) fn of(spec: &ChildSpec, parent: Option<InstanceId>) -> Self {
         Self {
-            id,
+            id: spec.id.clone(),
             parent,
-            kind,
-            ports,
+            kind: spec.kind,
+            policy: spec.policy,
+            ports: spec.ports.clone(),
             state: AtomicU8::new(State::Restarting as u8),
             generation: AtomicU64::new(0),
             restarts: AtomicU64::new(0),

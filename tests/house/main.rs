@@ -15,5 +15,22 @@
 mod support;
 
 mod actix_facts;
+mod actors_md;
+mod architecture;
+mod check;
+mod commands;
 mod crash;
+mod drain;
+mod faults;
+mod faults_organic;
+mod ordering;
+mod outbox_actions;
+mod providers;
+mod reload;
+mod routes;
+mod secrets;
 mod start;
+mod storage;
+mod third_parties;
+mod tokens;
+mod webhook;

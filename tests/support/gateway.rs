@@ -27,6 +27,7 @@ pub struct Launch {
     binary: PathBuf,
     folder: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    ignored_signal: Option<&'static str>,
 }
 
 impl Launch {
@@ -40,7 +41,8 @@ impl Launch {
         let folder = Arc::new(tempfile::tempdir().unwrap());
         let whole = format!("[server]\nbind = \"127.0.0.1:0\"\n{server}\n{config}");
         std::fs::write(folder.path().join("config.toml"), whole).unwrap();
-        Self { binary: PathBuf::from(env!("CARGO_BIN_EXE_mindbot")), folder, environment: Vec::new() }
+        let binary = PathBuf::from(env!("CARGO_BIN_EXE_mindbot"));
+        Self { binary, folder, environment: Vec::new(), ignored_signal: None }
     }
 
     /// Starts another build than the one that belongs to the tests.
@@ -54,6 +56,23 @@ impl Launch {
         self
     }
 
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Has the process ignore a signal that would end it, such as `XFSZ`. For this start only.
+    pub fn ignoring(mut self, signal: &'static str) -> Self {
+        self.ignored_signal = Some(signal);
+        self
+    }
+
+    fn command(&self) -> Command {
+        let Some(signal) = self.ignored_signal else { return Command::new(&self.binary) };
+        let mut command = Command::new("env");
+        command.arg(format!("--ignore-signal={signal}")).arg(&self.binary);
+        command
+    }
+
     /// Starts the gateway and waits until it is ready.
     pub fn start(self) -> Gateway {
         match self.try_start() {
@@ -64,7 +83,8 @@ impl Launch {
 
     /// Starts the gateway; when it ends instead of becoming ready: how, and what it said.
     pub fn try_start(self) -> Result<Gateway, (ExitStatus, String)> {
-        let mut child = Command::new(&self.binary)
+        let mut child = self
+            .command()
             .current_dir(self.folder.path())
             .env("MINDBOT_ADMIN_TOKEN", KEY)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -76,7 +96,7 @@ impl Launch {
         let (log, ready) = follow(child.stderr.take().unwrap());
         match ready.recv_timeout(PATIENCE) {
             Ok(address) => {
-                let Self { binary, folder, environment } = self;
+                let Self { binary, folder, environment, .. } = self;
                 Ok(Gateway { child, binary, folder, address, log, environment })
             }
             Err(_) => {
@@ -133,7 +153,7 @@ impl Gateway {
     pub fn kill(mut self) -> Launch {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.launch()
+        self.again()
     }
 
     /// Sends a signal such as `TERM`.
@@ -146,13 +166,13 @@ impl Gateway {
     pub fn stop(mut self) -> (ExitStatus, Launch) {
         self.signal("TERM");
         let status = self.wait();
-        (status, self.launch())
+        (status, self.again())
     }
 
-    /// How to start it again.
-    fn launch(&mut self) -> Launch {
+    /// The same gateway once more.
+    fn again(&mut self) -> Launch {
         let environment = std::mem::take(&mut self.environment);
-        Launch { binary: self.binary.clone(), folder: self.folder.clone(), environment }
+        Launch { binary: self.binary.clone(), folder: self.folder.clone(), environment, ignored_signal: None }
     }
 
     pub fn is_running(&mut self) -> bool {

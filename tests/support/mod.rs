@@ -1,7 +1,9 @@
 //! What the tests stand on: the real binary in a folder of its own, and a reader of the web chat.
 
+pub mod actors;
 pub mod chat;
 pub mod gateway;
+pub mod office;
 pub mod siege;
 
 use std::time::{Duration, Instant};

@@ -29,6 +29,10 @@ pub struct Pressure {
     /// How long the model thinks.
     pub thinking: (Duration, Duration),
     pub sabotage: Option<&'static str>,
+    /// More sections of the configuration.
+    pub more: &'static str,
+    /// More of the gateway's environment.
+    pub environment: &'static [(&'static str, &'static str)],
     /// Another build than the one that belongs to the tests.
     pub binary: Option<std::path::PathBuf>,
 }
@@ -36,7 +40,8 @@ pub struct Pressure {
 impl Default for Pressure {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { members: 20, pause: ms(120), thinking: (ms(5), ms(120)), sabotage: None, binary: None }
+        let thinking = (ms(5), ms(120));
+        Self { members: 20, pause: ms(120), thinking, sabotage: None, more: "", environment: &[], binary: None }
     }
 }
 
@@ -129,9 +134,10 @@ models = ['stand-in']
 [[assistants]]
 id = 'helper'
 providers = ['model']
-",
+{}",
             wecom.base(),
-            model.base_url()
+            model.base_url(),
+            pressure.more
         );
         // The address stays the same over every restart, as a platform needs it.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
@@ -141,6 +147,9 @@ providers = ['model']
         }
         if let Some(sabotage) = pressure.sabotage {
             launch = launch.env("MINDBOT_SABOTAGE", sabotage);
+        }
+        for (name, value) in pressure.environment {
+            launch = launch.env(name, value);
         }
         let gateway = launch.start();
         let (ledger, writing) = (Arc::default(), Arc::new(AtomicBool::new(true)));

@@ -75,7 +75,11 @@ export function themeOf(isDark: boolean): ThemeConfig {
       motionDurationSlow: "0.16s",
       wireframe: false,
     },
-    // The chosen entry of a menu stands on a tint of the accent, which takes some of its contrast.
-    components: { Dropdown: { colorPrimary: isDark ? "#b3c1fc" : "#2848b8" } },
+    components: {
+      // The chosen entry of a menu stands on a tint of the accent, which takes some of its contrast.
+      Dropdown: { colorPrimary: isDark ? "#b3c1fc" : "#2848b8" },
+      // The accents of the dark theme are too light for white words.
+      Button: isDark ? { primaryColor: "#0d1020", dangerColor: "#1d0c0a" } : {},
+    },
   };
 }

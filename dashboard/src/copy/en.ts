@@ -71,6 +71,7 @@ export const en: Copy = {
     regenerate: "Regenerate",
     stopped: "Stopped. This is a partial answer",
     degraded: "Answered from the knowledge base, the model is not reachable",
+    reduced: "Answered without everything that is set up, part of it is not reachable",
     failed: "The answer failed",
     refused: "Not accepted",
     fresh: "New topic. What came before is no longer taken into account",

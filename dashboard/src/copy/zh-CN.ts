@@ -68,6 +68,7 @@ export const zhCN = {
     regenerate: "重新生成",
     stopped: "已停止，以上为部分内容",
     degraded: "模型暂时无法连接，以上回答来自知识库",
+    reduced: "部分服务暂时无法连接，以上回答未用到全部资源",
     failed: "回答失败",
     refused: "未能受理",
     fresh: "新的话题，之前的内容不再作为上下文",

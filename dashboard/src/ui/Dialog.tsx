@@ -30,7 +30,8 @@ export function Dialog({ open, title, from = "centre", onClose, children }: Prop
       ref={box}
       className={`dialog from-${from}`}
       aria-label={title}
-      onClose={onClose}
+      // React lets the event of a dialog in here rise; only our own counts.
+      onClose={(event) => event.target === box.current && onClose()}
       onClick={(event) => event.target === box.current && onClose()}
     >
       {open && (

@@ -68,7 +68,9 @@ function Part({ part, onSource }: { part: AssistantMessage; onSource: (source: S
         <Markdown text={part.text} />
       </div>
       {mark === "stopped" && <p className="remark stopped">{t("message.stopped")}</p>}
-      {part.degraded && <p className="remark warning">{t("message.degraded")}</p>}
+      {part.degraded && !mark && (
+        <p className="remark warning">{t(sources.length > 0 ? "message.degraded" : "message.reduced")}</p>
+      )}
       {sources.length > 0 && (
         <ul className="sources" aria-label={t("source.list")}>
           {sources.map((source) => (

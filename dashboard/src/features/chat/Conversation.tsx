@@ -34,10 +34,12 @@ export function Conversation({ current, token, onChoose, onLocked, onList }: Pro
   const { thread, connection } = useThread(chat?.id, token);
   const [source, setSource] = useState<Source>();
 
+  // Not of the whole thread: a turn stays the same object while another answer grows.
+  const { messages } = thread;
   const turns = useMemo(() => {
     const mine = ({ chat: of }: { chat: string }) => of === current;
-    return turnsOf(thread, box.sent.filter(mine), box.unsent.filter(mine));
-  }, [thread, box, current]);
+    return turnsOf(messages, box.sent.filter(mine), box.unsent.filter(mine));
+  }, [messages, box, current]);
   const answering = isAnswering(turns, thread.live);
   const { failures, problem } = connection;
   const refused = problem && problem.status !== 401 ? problem.detail : undefined;

@@ -51,6 +51,7 @@ export function ConversationItem({ item, current, onChoose, onRename, onRemove }
         {item.title}
       </button>
       <Dropdown
+        autoFocus
         trigger={["click"]}
         placement="bottomRight"
         menu={{

@@ -11,6 +11,7 @@ export function SettingsMenu() {
   const mode = useMode();
   return (
     <Dropdown
+      autoFocus
       trigger={["click"]}
       placement="topLeft"
       menu={{

@@ -30,6 +30,7 @@ export function TokenDialog({ open, again, onToken, onClose }: Props) {
         <Input.Password
           autoFocus
           autoComplete="off"
+          visibilityToggle={false}
           aria-label={t("token.label")}
           placeholder={t("token.label")}
           value={token}

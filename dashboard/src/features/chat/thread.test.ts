@@ -86,7 +86,7 @@ describe("turnsOf", () => {
       message(answer("1.1", "second")),
       message(answer("2.0", "third")),
     );
-    const turns = turnsOf(thread, [], []);
+    const turns = turnsOf(thread.messages, [], []);
     expect(turns.map((turn) => turn.versions[0]?.parts.map(({ text }) => text))).toEqual([
       ["first", "second"],
       ["third"],
@@ -101,24 +101,24 @@ describe("turnsOf", () => {
       message(user("3", "/retry")),
       message(answer("3.0", "whole")),
     );
-    const turns = turnsOf(thread, [], []);
+    const turns = turnsOf(thread.messages, [], []);
     expect(turns).toHaveLength(1);
     expect(turns[0]?.versions.map(({ parts }) => parts[0]?.text)).toEqual(["half", "whole"]);
   });
 
   it("shows an answer without a visible question by itself", () => {
-    const turns = turnsOf(play(message(answer("7.0", "hello", { reply_to: null }))), [], []);
+    const turns = turnsOf(play(message(answer("7.0", "hello", { reply_to: null }))).messages, [], []);
     expect(turns[0]?.question).toBeUndefined();
     expect(turns[0]?.versions[0]?.parts[0]?.text).toBe("hello");
   });
 
   it("shows what is on its way until the echo arrives, under the same key", () => {
     const one = { clientId: "c1", chat: "k", text: "hi", at };
-    const before = turnsOf(EMPTY_THREAD, [{ ...one, message: "1" }], []);
-    const after = turnsOf(play(message(user("1", "hi"))), [{ ...one, message: "1" }], []);
+    const before = turnsOf([], [{ ...one, message: "1" }], []);
+    const after = turnsOf(play(message(user("1", "hi"))).messages, [{ ...one, message: "1" }], []);
     expect(before).toEqual(after);
-    expect(turnsOf(play(message(user("1", "hi"))), [], [one])).toHaveLength(1);
-    expect(turnsOf(EMPTY_THREAD, [], [one])[0]?.versions[0]?.unsent).toBe(one);
+    expect(turnsOf(play(message(user("1", "hi"))).messages, [], [one])).toHaveLength(1);
+    expect(turnsOf([], [], [one])[0]?.versions[0]?.unsent).toBe(one);
   });
 });
 
@@ -128,9 +128,22 @@ describe("isAnswering", () => {
     const done = play(message(user("1", "a")), message(answer("1.0", "b")));
     const fresh = play(message(user("1", "/new")));
     const unsent = { clientId: "c9", chat: "k", text: "hi", at };
-    expect(isAnswering(turnsOf(asked, [], []), asked.live)).toBe(true);
-    expect(isAnswering(turnsOf(done, [], []), done.live)).toBe(false);
-    expect(isAnswering(turnsOf(fresh, [], []), fresh.live)).toBe(false);
-    expect(isAnswering(turnsOf(EMPTY_THREAD, [], [unsent]), {})).toBe(false);
+    expect(isAnswering(turnsOf(asked.messages, [], []), asked.live)).toBe(true);
+    expect(isAnswering(turnsOf(done.messages, [], []), done.live)).toBe(false);
+    expect(isAnswering(turnsOf(fresh.messages, [], []), fresh.live)).toBe(false);
+    expect(isAnswering(turnsOf([], [], [unsent]), {})).toBe(false);
+  });
+
+  it("is false for a question that was answered together with a later one", () => {
+    const joined = play(message(user("1", "a")), message(user("2", "b")), message(answer("2.0", "both")));
+    const turns = turnsOf(joined.messages, [], []);
+    expect(turns.map(({ versions }) => versions.length)).toEqual([0, 1]);
+    expect(isAnswering(turns, joined.live)).toBe(false);
+    const noted = play(
+      message(user("1", "a")),
+      message(user("2", "b")),
+      message(answer("2.0", "busy", { mark: "notice" })),
+    );
+    expect(isAnswering(turnsOf(noted.messages, [], []), noted.live)).toBe(true);
   });
 });

@@ -113,9 +113,12 @@ interface Draft {
   versions: (Version & { parts: AssistantMessage[] })[];
 }
 
+/** A note or a refusal may overtake answers that are still owed. */
+const hasReply = ({ parts }: Version) => parts.some(({ mark }) => mark !== "notice" && mark !== "refused");
+
 /** Messages as a reader sees them: question and answers together, commands folded into what they do. */
 export function turnsOf(
-  thread: Pick<Thread, "messages">,
+  messages: readonly Message[],
   sent: readonly Sent[],
   unsent: readonly Unsent[],
 ): Turn[] {
@@ -136,7 +139,7 @@ export function turnsOf(
   };
 
   const echoed = new Set<string | undefined>();
-  for (const message of thread.messages) {
+  for (const message of messages) {
     if (!isAnswer(message)) {
       echoed.add(message.client_id);
       ask(message.id, message.client_id ?? message.id, message);
@@ -149,6 +152,12 @@ export function turnsOf(
   for (const one of sent) if (!echoed.has(one.clientId)) ask(one.message, one.clientId, one);
   for (const one of unsent) if (!echoed.has(one.clientId)) ask(one.clientId, one.clientId, one, one);
 
+  // Answers come in order: what has none when a later question is answered was answered together with that one.
+  const answered = drafts.findLastIndex(
+    ({ turn, versions }) => turn.question?.text !== FRESH && versions.some(hasReply),
+  );
+  for (const draft of drafts.slice(0, Math.max(0, answered)))
+    draft.versions = draft.versions.filter(({ parts }) => parts.length > 0);
   return drafts.map(({ turn, versions }) => ({ ...turn, versions }));
 }
 

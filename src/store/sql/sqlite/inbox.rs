@@ -1,9 +1,11 @@
 //! Statements of the inbox and of the trace.
 
+/// A row that joins others whose person was told to wait needs no notice of its own.
 pub const ACCEPT: &str = "
     INSERT INTO inbox (platform, external_id, conversation, queue, lane, chat, kind, sender, sender_name, text, parts,
-                       reply_route, sent_at, received_at, state, not_before, reason, finished_at)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
+                       reply_route, sent_at, received_at, state, not_before, reason, finished_at, noticed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+            EXISTS (SELECT 1 FROM inbox WHERE queue = ?4 AND state IN ('ready', 'claimed') AND noticed = 1))
     ON CONFLICT (platform, external_id) DO NOTHING RETURNING id";
 pub const BY_EXTERNAL_ID: &str = "SELECT id, conversation, state FROM inbox WHERE platform = ?1 AND external_id = ?2";
 /// One row when at least `?2` rows of the queue are open.

@@ -16,12 +16,13 @@ pub const FORGET_TRACES: &str = "
        WHERE i.received_at < ?1 AND i.text IS NULL ORDER BY t.id LIMIT ?2)";
 pub const FORGET_HISTORY: &str =
     "DELETE FROM history WHERE id IN (SELECT id FROM history WHERE at < ?1 ORDER BY at LIMIT ?2)";
-/// Platform ids, once nothing of the message is open any more.
+/// Platform ids, once nothing of the message is open any more and its trace is gone.
 pub const FORGET_IDS: &str = "
     DELETE FROM inbox WHERE id IN (
       SELECT id FROM inbox AS i
        WHERE received_at < ?1 AND state NOT IN ('ready', 'claimed')
          AND NOT EXISTS (SELECT 1 FROM outbox AS o WHERE o.message = i.id AND o.state IN ('ready', 'sending'))
+         AND NOT EXISTS (SELECT 1 FROM trace AS t WHERE t.message = i.id)
        ORDER BY received_at LIMIT ?2)";
 pub const GIVE_PAGES_BACK: &str = "PRAGMA incremental_vacuum(256)";
 pub const PAGES: &str = "SELECT page_count * page_size, freelist_count * page_size
