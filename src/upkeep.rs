@@ -8,11 +8,14 @@ use crate::dispatch::{Intake, Nudges};
 use crate::domain::{Mark, ReplyText};
 use crate::store::retention::{self, Keep};
 use crate::store::{Store, StoreError, inbox, waiting};
-use crate::supervise::contained;
+use crate::supervise::{Panicked, contained};
 use std::time::Duration;
 use tokio::time::Instant;
 
-const ROUND: Duration = Duration::from_millis(500);
+/// Disk and backlog are looked at this often: until then too much is taken …
+const DOOR_EVERY: Duration = Duration::from_millis(100);
+/// … and the rest is done every so many looks.
+const ROUND: u32 = 5;
 /// Old texts are looked for this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 /// Time between two batches, so that a sweep never holds up the path of a message.
@@ -34,17 +37,25 @@ impl Upkeep {
     /// Runs until it is dropped.
     pub async fn run(self) {
         let mut swept: Option<Instant> = None;
-        loop {
-            tokio::time::sleep(ROUND).await;
-            let is_sweep_due = swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
-            match contained(self.round(is_sweep_due)).await {
-                Ok(Ok(())) | Ok(Err(StoreError::Closed)) => {}
-                Ok(Err(error)) => tracing::warn!(%error, "a round of upkeep was not finished"),
-                Err(panicked) => tracing::error!(alert = true, %panicked, "a round of upkeep panicked"),
+        for look in (0..ROUND).cycle() {
+            tokio::time::sleep(DOOR_EVERY).await;
+            if look > 0 {
+                Self::note(contained(self.watch_the_door()).await);
+                continue;
             }
+            let is_sweep_due = swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY);
+            Self::note(contained(self.round(is_sweep_due)).await);
             if is_sweep_due {
                 swept = Some(Instant::now());
             }
+        }
+    }
+
+    fn note(ended: Result<Result<(), StoreError>, Panicked>) {
+        match ended {
+            Ok(Ok(())) | Ok(Err(StoreError::Closed)) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "a round of upkeep was not finished"),
+            Err(panicked) => tracing::error!(alert = true, %panicked, "a round of upkeep panicked"),
         }
     }
 

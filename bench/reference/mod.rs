@@ -114,7 +114,12 @@ async fn ask(shared: &Shared, local: &Local, question: String) -> String {
     let url = format!("{}/chat/completions", shared.model);
     let request = local.client.post(url).bearer_auth("sk-bench").json(&body);
     drop(body);
-    let mut response = request.send().await.unwrap();
+    let again = request.try_clone().unwrap();
+    // A kept connection may just have been closed by the other side.
+    let mut response = match request.send().await {
+        Ok(response) => response,
+        Err(_) => again.send().await.unwrap(),
+    };
     let (mut rest, mut text) = (Vec::new(), String::new());
     while let Some(bytes) = response.chunk().await.unwrap() {
         rest.extend_from_slice(&bytes);

@@ -1,7 +1,7 @@
 //! Ten thousand conversations that all wait for the model at once.
 
 use crate::Wish;
-use crate::load::{Pool, answer, number_of, seal};
+use crate::load::{Pool, answer, seal};
 use crate::process;
 use crate::report::{Bar, Row};
 use crate::world::{CROWD, Reference, Subject, World, launch};
@@ -28,9 +28,6 @@ pub async fn run(_: &Wish) -> Vec<Row> {
     let world = World::new((THINKING, THINKING), true).await;
     let gateway = launch(&world, CROWD).start();
     let ours = crowd(&world, &gateway).await;
-    if std::env::var_os("BENCH_DEBUG").is_some() {
-        eprintln!("{}", gateway.log().chars().take(3000).collect::<String>());
-    }
     drop(gateway);
     world.end().await;
     let row = Row::new("in-flight", "10,000 conversations in flight, the model answers after 2 s")
@@ -53,14 +50,6 @@ async fn crowd(world: &World, subject: &dyn Subject) -> Crowd {
     let shown: HashSet<(&str, &str)> =
         sent.iter().filter(|sent| sent.shown).map(|sent| (sent.touser.as_str(), sent.text.as_str())).collect();
     let is_answered = |number: &usize| shown.contains(&(format!("member-{number}").as_str(), answer(*number).as_str()));
-    if std::env::var_os("BENCH_DEBUG").is_some() {
-        let mut texts = std::collections::BTreeMap::new();
-        for sent in sent.iter() {
-            let right = number_of(&sent.text).is_some_and(|n| answer(n) == sent.text);
-            *texts.entry(if right { "right".into() } else { sent.text.clone() }).or_insert(0) += 1;
-        }
-        eprintln!("{texts:#?} {:?} samples {}", world.model.counters, samples.len());
-    }
     Crowd {
         refused: CONVERSATIONS - samples.iter().filter(|sample| sample.status == 200).count(),
         answered: (0..CONVERSATIONS).filter(is_answered).count(),

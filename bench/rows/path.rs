@@ -8,7 +8,7 @@ use crate::world::{PLAIN, Reference, Subject, World, launch};
 use std::time::{Duration, Instant};
 
 /// Messages posted and not yet answered: enough to keep everything busy.
-const WINDOW: usize = 512;
+const WINDOW: usize = 1024;
 const MEMBERS: usize = 20_000;
 const CONNECTIONS: usize = 64;
 const WARM_UP: Duration = Duration::from_secs(3);
@@ -94,23 +94,6 @@ async fn delays_at(world: &World, subject: &dyn Subject, rate: f64, time: Durati
         .filter(|(number, _)| *number >= SECOND_PART)
         .map(|(number, at_ms)| at_ms as f64 + 1.0 - due[number - SECOND_PART])
         .collect();
-    if std::env::var_os("BENCH_DEBUG").is_some() {
-        let mut by_time = std::collections::BTreeMap::new();
-        let first = due.iter().copied().fold(f64::INFINITY, f64::min);
-        for sent in shown.iter().filter(|s| s.shown) {
-            let Some(n) = number_of(&sent.text).filter(|n| *n >= SECOND_PART) else { continue };
-            let d = due[n - SECOND_PART];
-            let slot: &mut (usize, f64, f64) = by_time.entry(((d - first) / 100.0) as usize).or_default();
-            slot.0 += 1;
-            slot.1 = slot.1.max(sent.at_ms as f64 - d);
-            slot.2 = slot.2.max(
-                samples.iter().find(|s| s.number == n - SECOND_PART).map_or(0.0, |s| s.took.as_secs_f64() * 1000.0),
-            );
-        }
-        for (slot, (n, max, ack)) in by_time {
-            eprintln!("{:5.1} s: {n} max {max:.0} ms, ack max {ack:.0} ms", slot as f64 / 10.0);
-        }
-    }
     let missing = count - delays.len();
     (delays, missing)
 }

@@ -11,7 +11,7 @@ use crate::pipeline::Wiring;
 use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{StoreError, history};
-use crate::supervise::{CallError, ChildSpec, Control, Port, Pulse, Thread, Transient, card, obey};
+use crate::supervise::{CallError, ChildSpec, Control, Crowd, Port, Pulse, Thread, Transient, card, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -60,12 +60,22 @@ pub struct Dispatcher {
     /// False until the rows of an earlier incarnation have been taken back.
     recovered: bool,
     alarm: Option<SpawnHandle>,
+    turns: Crowd<Self>,
 }
 
 impl Dispatcher {
     pub fn new(wiring: DispatcherWiring) -> Self {
         let term = wiring.office.take();
-        Self { wiring, term, talks: HashMap::new(), claiming: false, again: false, recovered: false, alarm: None }
+        Self {
+            wiring,
+            term,
+            talks: HashMap::new(),
+            claiming: false,
+            again: false,
+            recovered: false,
+            alarm: None,
+            turns: Crowd::default(),
+        }
     }
 
     /// Waits for the next nudge, again and again.
@@ -144,7 +154,7 @@ impl Dispatcher {
                 self.again |= was_full;
                 for claim in claims {
                     match claim.head.lane {
-                        Lane::Normal => self.start_turn(claim, ctx),
+                        Lane::Normal => self.start_turn(claim),
                         Lane::Control => self.obey_command(claim, ctx),
                     }
                 }
@@ -170,7 +180,7 @@ impl Dispatcher {
         }
     }
 
-    fn start_turn(&mut self, claim: Claim, ctx: &mut Context<Self>) {
+    fn start_turn(&mut self, claim: Claim) {
         let key = claim.head.conversation.clone();
         let wiring = &self.wiring;
         let talk = self.talks.entry(key.clone()).or_insert_with(|| new_talk(&key, wiring));
@@ -183,7 +193,7 @@ impl Dispatcher {
             drop(work);
             end
         };
-        ctx.spawn(running.into_actor(self).map(move |end, this, ctx| this.turn_ended(&key, fences, end, ctx)));
+        self.turns.spawn(running, move |end, this, ctx| this.turn_ended(&key, fences, end, ctx));
     }
 
     fn turn_ended(
@@ -346,6 +356,7 @@ impl Actor for Dispatcher {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.turns.start(ctx);
         self.recover(ctx);
         self.listen(ctx);
         ctx.run_interval(PING_EVERY, Self::ping_talks);

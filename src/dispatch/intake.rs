@@ -13,12 +13,16 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use tokio::sync::Semaphore;
 
 /// Words that overtake the turn they are meant for.
 pub const STOP: &str = "/stop";
 pub const NEW: &str = "/new";
 /// Entries of the rate limiter are swept after this many messages.
 const SWEEP_EVERY: u64 = 4096;
+/// Calls whose events wait for their flush at once. More are refused: they would wait longer than a platform does, and
+/// stand in front of the writes of what has been taken.
+const ACCEPTING: usize = 256;
 
 /// Takes events in. Cheap to clone.
 #[derive(Clone)]
@@ -35,6 +39,7 @@ struct Inner {
     /// Set while the disk is too full, or too many rows wait, to take more.
     closed: ArcSwap<Option<&'static str>>,
     draining: AtomicBool,
+    accepting: Semaphore,
     refused: AtomicU64,
 }
 
@@ -74,6 +79,7 @@ impl Intake {
             seen: AtomicU64::new(0),
             closed: ArcSwap::from_pointee(None),
             draining: AtomicBool::new(false),
+            accepting: Semaphore::new(ACCEPTING),
             refused: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
@@ -86,7 +92,8 @@ impl Intake {
         if events.is_empty() {
             return Ok(Vec::new());
         }
-        if self.why_closed().is_some() {
+        let room = self.inner.accepting.try_acquire();
+        if self.why_closed().is_some() || room.is_err() {
             self.inner.refused.fetch_add(1, Ordering::Relaxed);
             return Err(StoreError::Busy);
         }

@@ -12,7 +12,7 @@ use crate::pipeline::format;
 use crate::platforms::{self, Begun, Deliver, Delivered, PlatformError, UnknownRule};
 use crate::store::outbox::{self, Outgoing, Settlement};
 use crate::store::{Store, StoreError};
-use crate::supervise::{CallError, Control, card, obey};
+use crate::supervise::{CallError, Control, Crowd, card, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use std::collections::HashMap;
@@ -59,12 +59,22 @@ pub struct OutboxPump {
     again: bool,
     recovered: bool,
     alarm: Option<SpawnHandle>,
+    deliveries: Crowd<Self>,
 }
 
 impl OutboxPump {
     pub fn new(wiring: PumpWiring) -> Self {
         let term = wiring.office.take();
-        Self { wiring, term, paces: HashMap::new(), pumping: false, again: false, recovered: false, alarm: None }
+        Self {
+            wiring,
+            term,
+            paces: HashMap::new(),
+            pumping: false,
+            again: false,
+            recovered: false,
+            alarm: None,
+            deliveries: Crowd::default(),
+        }
     }
 
     fn listen(&mut self, ctx: &mut Context<Self>) {
@@ -163,7 +173,7 @@ impl OutboxPump {
             match marked {
                 Ok((parts, next_due)) => {
                     for (platform, outgoing) in parts {
-                        this.send(&platform, outgoing, ctx);
+                        this.send(&platform, outgoing);
                     }
                     this.set_alarm(next_due, ctx);
                 }
@@ -204,7 +214,7 @@ impl OutboxPump {
         rooms
     }
 
-    fn send(&mut self, platform: &str, outgoing: Outgoing, ctx: &mut Context<Self>) {
+    fn send(&mut self, platform: &str, outgoing: Outgoing) {
         let snapshot = self.wiring.directory.load();
         let entry = snapshot.platforms.get(platform).cloned();
         let give_up = snapshot.config.pipeline.give_up_after;
@@ -222,13 +232,13 @@ impl OutboxPump {
             quiet
         };
         let id = platform.to_owned();
-        ctx.spawn(delivering.into_actor(self).map(move |quiet, this, ctx| {
+        self.deliveries.spawn(delivering, move |quiet, this, ctx| {
             if let (Some(after), Some(pace)) = (quiet, this.paces.get_mut(&id)) {
                 pace.quiet_until = Some(Instant::now() + after);
                 ctx.run_later(after, |this, ctx| this.pump(ctx));
             }
             this.pump(ctx);
-        }));
+        });
     }
 }
 
@@ -354,6 +364,7 @@ impl Actor for OutboxPump {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
+        self.deliveries.start(ctx);
         self.recover(ctx);
         self.listen(ctx);
     }

@@ -41,6 +41,10 @@ async fn take(platform: &str, request: &HttpRequest, body: &[u8], app: &App) -> 
     let entry = snapshot.platforms.get(platform);
     let ingress = entry.and_then(|entry| entry.ingress.clone());
     let ingress = ingress.ok_or_else(|| ApiError::not_found(format!("no platform `{platform}` takes webhooks")))?;
+    // Before anything costs time: whoever is refused comes again.
+    if let Some(reason) = app.intake.why_closed() {
+        return Err(ApiError { retry_after: Some(5), ..ApiError::new(Problem::Busy, reason) });
+    }
     let call = Call {
         is_get: request.method() == Method::GET,
         query: request.query_string(),
@@ -52,9 +56,6 @@ async fn take(platform: &str, request: &HttpRequest, body: &[u8], app: &App) -> 
         Err(Rejection::Malformed(what)) => return Err(ApiError::invalid(what)),
         Err(rejection) => return Ok(reject(app, platform, &rejection)),
     };
-    if let Some(reason) = app.intake.why_closed() {
-        return Err(ApiError { retry_after: Some(5), ..ApiError::new(Problem::Busy, reason) });
-    }
     let accepted = app.intake.accept(opened.events).await?;
     app.promises.acknowledged(accepted.iter().map(|accepted| accepted.id));
     Ok(HttpResponse::Ok().content_type("text/plain").body(opened.ack))

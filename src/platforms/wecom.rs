@@ -12,8 +12,8 @@ use super::{
 };
 use crate::config::{self, ReplyFormat};
 use crate::domain::InstanceId;
-use crate::supervise::{ChildSpec, Control, card, contained, obey};
-use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
+use crate::supervise::{Answer, ChildSpec, Control, Crowd, card, contained, obey};
+use actix::{Actor, Context, Handler};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -111,12 +111,13 @@ impl Ingress for Callback {
 /// The adapter of one application.
 pub struct WeCom {
     api: Result<Rc<Api>, String>,
+    deliveries: Crowd<Self>,
 }
 
 impl WeCom {
     /// Makes the adapter and its HTTP client, on the thread that both will live on.
     pub fn new(section: Arc<config::Platform>) -> Self {
-        Self { api: Api::new(section).map(Rc::new) }
+        Self { api: Api::new(section).map(Rc::new), deliveries: Crowd::default() }
     }
 }
 
@@ -131,6 +132,10 @@ card! {
 
 impl Actor for WeCom {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.deliveries.start(ctx);
+    }
 }
 
 impl Handler<Control> for WeCom {
@@ -142,7 +147,7 @@ impl Handler<Control> for WeCom {
 }
 
 impl Handler<Deliver> for WeCom {
-    type Result = ResponseActFuture<Self, Result<Delivered, PlatformError>>;
+    type Result = Answer<Self, Result<Delivered, PlatformError>>;
 
     fn handle(&mut self, call: Deliver, _: &mut Context<Self>) -> Self::Result {
         let (api, begun) = (self.api.clone(), call.begun.clone());
@@ -150,14 +155,13 @@ impl Handler<Deliver> for WeCom {
             let api = api.map_err(PlatformError::Misconfigured)?;
             api.deliver(&call).await
         });
-        let delivered = async move {
+        self.deliveries.answer(async move {
             match delivering.await {
                 Ok(result) => result,
                 Err(bug) if begun.is_raised() => Err(PlatformError::Unknown(bug.to_string())),
                 Err(bug) => Err(PlatformError::Later { after: Duration::from_secs(1), reason: bug.to_string() }),
             }
-        };
-        Box::pin(delivered.into_actor(self))
+        })
     }
 }
 

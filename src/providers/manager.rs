@@ -7,8 +7,8 @@ use super::breaker::Breakers;
 use super::holdback::ask_held_back;
 use super::{Complete, Delta, Prompt, ProviderError};
 use crate::domain::{Deadline, Usage};
-use crate::supervise::{CallError, Control, Port, PortId, Reserved, card, obey};
-use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
+use crate::supervise::{Answer, CallError, Control, Crowd, Port, PortId, Reserved, card, obey};
+use actix::{Actor, Context, Handler, Message};
 use arc_swap::ArcSwap;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -70,11 +70,12 @@ pub struct Unanswered {
 pub struct ProviderManager {
     lineup: Lineup,
     breakers: Rc<RefCell<Breakers>>,
+    requests: Crowd<Self>,
 }
 
 impl ProviderManager {
     pub fn new(lineup: Lineup) -> Self {
-        Self { lineup, breakers: Rc::default() }
+        Self { lineup, breakers: Rc::default(), requests: Crowd::default() }
     }
 }
 
@@ -89,6 +90,10 @@ card! {
 
 impl Actor for ProviderManager {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.requests.start(ctx);
+    }
 }
 
 impl Handler<Control> for ProviderManager {
@@ -111,14 +116,14 @@ impl Handler<GetHealth> for ProviderManager {
 }
 
 impl Handler<Ask> for ProviderManager {
-    type Result = ResponseActFuture<Self, Result<Answered, Unanswered>>;
+    type Result = Answer<Self, Result<Answered, Unanswered>>;
 
     fn handle(&mut self, ask: Ask, _: &mut Context<Self>) -> Self::Result {
         let lineup = self.lineup.load();
         let candidates = ask.candidates.iter().filter_map(|id| Some((id.clone(), lineup.get(id)?.clone()))).collect();
         self.breakers.borrow_mut().keep_only(|who| lineup.values().any(|port| port.id() == who));
         let request = Request { candidates, breakers: self.breakers.clone(), ask, attempts: Vec::new(), next: 0 };
-        Box::pin(request.run().into_actor(self))
+        self.requests.answer(request.run())
     }
 }
 

@@ -8,8 +8,8 @@ use super::{Complete, Delta, Kind, Probe, Prompt, ProviderError};
 use crate::config::{self, Secret};
 use crate::domain::{InstanceId, Usage};
 use crate::egress;
-use crate::supervise::{ChildSpec, Control, Port, card, contained, obey};
-use actix::{Actor, Context, Handler, ResponseActFuture, WrapFuture};
+use crate::supervise::{Answer, ChildSpec, Control, Crowd, Port, card, contained, obey};
+use actix::{Actor, Context, Handler};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -72,6 +72,7 @@ fn probe(section: &Arc<config::Provider>) -> Probe {
 /// One OpenAI-compatible service.
 pub struct OpenAi {
     service: Result<Rc<Service>, String>,
+    calls: Crowd<Self>,
 }
 
 impl OpenAi {
@@ -84,7 +85,7 @@ impl OpenAi {
         if let Err(problem) = &service {
             tracing::error!(provider.id = section.id, problem, "the provider cannot be asked");
         }
-        Self { service }
+        Self { service, calls: Crowd::default() }
     }
 }
 
@@ -99,6 +100,10 @@ card! {
 
 impl Actor for OpenAi {
     type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.calls.start(ctx);
+    }
 }
 
 impl Handler<Control> for OpenAi {
@@ -110,14 +115,14 @@ impl Handler<Control> for OpenAi {
 }
 
 impl Handler<Complete> for OpenAi {
-    type Result = ResponseActFuture<Self, Result<Usage, ProviderError>>;
+    type Result = Answer<Self, Result<Usage, ProviderError>>;
 
     fn handle(&mut self, call: Complete, _: &mut Context<Self>) -> Self::Result {
         let service = self.service.clone();
         let answering = contained(async move { service.map_err(ProviderError::Misconfigured)?.complete(call).await });
-        let answered =
-            async move { answering.await.unwrap_or_else(|panicked| Err(ProviderError::Bug(panicked.to_string()))) };
-        Box::pin(answered.into_actor(self))
+        self.calls.answer(async move {
+            answering.await.unwrap_or_else(|panicked| Err(ProviderError::Bug(panicked.to_string())))
+        })
     }
 }
 

@@ -65,12 +65,14 @@ pub(super) fn checkpoint(conn: &Connection, wal: &Path, alive: &Weak<()>) {
     while alive.strong_count() > 0 {
         let _ = tick.recv_timeout(Duration::from_secs(1));
         let size = std::fs::metadata(wal).map_or(0, |file| file.len());
-        let statement = match size {
-            WAL_TRUNCATE.. => sql::CHECKPOINT_TRUNCATE,
-            WAL_CHECKPOINT.. => sql::CHECKPOINT,
+        let statements: &[&str] = match size {
+            // Truncating holds the writer up for as long as there is something to move, so that is little by then.
+            WAL_TRUNCATE.. => &[sql::CHECKPOINT, sql::CHECKPOINT, sql::CHECKPOINT_TRUNCATE],
+            WAL_CHECKPOINT.. => &[sql::CHECKPOINT],
             _ => continue,
         };
-        if let Err(error) = conn.query_row(statement, [], |_| Ok(())) {
+        let checkpointed = statements.iter().try_for_each(|statement| conn.query_row(statement, [], |_| Ok(())));
+        if let Err(error) = checkpointed {
             tracing::debug!(%error, "checkpoint put off");
         }
     }

@@ -18,8 +18,9 @@ pub struct Panicked(pub String);
 ///
 /// Nothing that outlives the call may be borrowed mutably inside: what a panic leaves half-written is
 /// dropped with the future.
-pub async fn contained<F: Future>(call: F) -> Result<F::Output, Panicked> {
-    AssertUnwindSafe(call).catch_unwind().await.map_err(|_| Panicked(last_panic()))
+pub fn contained<F: Future>(call: F) -> impl Future<Output = Result<F::Output, Panicked>> {
+    // Not an `async fn`, which would keep room for the call twice: once as its argument, once as what it waits for.
+    AssertUnwindSafe(call).catch_unwind().map(|outcome| outcome.map_err(|_| Panicked(last_panic())))
 }
 
 /// Remembers where each panic happened and logs it as one line. Called once, at the start of the process.

@@ -273,3 +273,32 @@ async fn a_dropped_incarnation_drops_its_struct() {
     a_little().await;
     assert_eq!(Arc::strong_count(&alive), 1);
 }
+
+#[actix_rt::test]
+async fn a_context_polls_all_of_its_futures_when_one_wakes() {
+    #[derive(Default)]
+    struct Holder {
+        polls: Arc<AtomicUsize>,
+        wake: Arc<Notify>,
+    }
+    impl Actor for Holder {
+        type Context = Context<Self>;
+        fn started(&mut self, ctx: &mut Self::Context) {
+            let polls = self.polls.clone();
+            let idle = std::future::poll_fn(move |_| {
+                polls.fetch_add(1, Ordering::SeqCst);
+                std::task::Poll::<()>::Pending
+            });
+            ctx.spawn(idle.into_actor(self));
+            let wake = self.wake.clone();
+            ctx.spawn(async move { wake.notified().await }.into_actor(self));
+        }
+    }
+    let (polls, wake) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+    let _holder = Holder { polls: polls.clone(), wake: wake.clone() }.start();
+    a_little().await;
+    let before = polls.load(Ordering::SeqCst);
+    wake.notify_one();
+    a_little().await;
+    assert!(polls.load(Ordering::SeqCst) > before, "only the one that woke was polled: `Crowd` is not needed any more");
+}
