@@ -71,7 +71,7 @@ async fn new_forgets_retry_answers_anew_and_what_is_too_long_is_refused() {
     assert_eq!(last_prompt(&office.model), ["user: echo:four"]);
     // There is nothing to answer anew.
     office.ask("sunba", "/new").await;
-    assert!(office.ask("sunba", "/retry").await.contains("no text to answer"));
+    assert!(office.ask("sunba", "/retry").await.contains("no earlier question"));
 }
 
 #[actix_rt::test]
