@@ -1,6 +1,7 @@
 //! `kill -9` under load, and the proof that the harness would notice a broken promise.
 
 use crate::Wish;
+use crate::admin::Admin;
 use crate::report::{Bar, Row};
 use crate::support::siege::{Found, Pressure, Siege, Verdict};
 use std::time::Duration;
@@ -41,6 +42,19 @@ pub async fn kills(wish: &Wish) -> Vec<Row> {
     vec![row]
 }
 
+/// Restarts the dispatcher again and again, so that turns end whose rows have been given to others meanwhile.
+async fn under_restarts(pressure: Pressure) -> Verdict {
+    let siege = Siege::lay(pressure).await;
+    let admin = Admin::of(&siege.gateway);
+    for _ in 0..RESTARTS {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        admin.restart("core/dispatcher").await;
+    }
+    siege.verdict().await.0
+}
+
+const RESTARTS: usize = 60;
+
 /// What the harness must notice, and how hard the gateway has to be pressed for it.
 const CONTROLS: [(&str, u64, fn(&Verdict) -> usize); 2] = [
     // An acknowledgement before the flush loses what a kill finds in between.
@@ -61,5 +75,12 @@ pub async fn controls(wish: &Wish) -> Vec<Row> {
         let failed = if verdict.is_kept() { 0 } else { noticed(&verdict) };
         row = row.value(format!("violations noticed under `{sabotage}`"), failed as f64, "", Bar::AtLeast(1.0));
     }
+    let crowded = Pressure { members: 60, pause: Duration::from_millis(20), ..Pressure::default() };
+    let sound = under_restarts(Pressure { binary: Some(wish.chaos.clone()), ..crowded.clone() }).await;
+    let unfenced = Pressure { sabotage: Some("no-fence"), binary: Some(wish.chaos.clone()), ..crowded };
+    let verdict = under_restarts(unfenced).await;
+    row = row
+        .value("violations noticed under `no-fence`", verdict.silent_duplicates.len() as f64, "", Bar::AtLeast(1.0))
+        .none_of("violations without `no-fence`, as often restarted", sound.silent_duplicates.len() + sound.lost.len());
     vec![row]
 }

@@ -67,6 +67,6 @@ async fn after(world: &World, subject: &dyn Subject) -> (Vec<f64>, usize) {
         .filter(|(number, _)| *number >= AFTER)
         .map(|(number, at_ms)| at_ms as f64 + 1.0 - due[number - AFTER])
         .collect();
-    let missing = count - delays.len();
+    let missing = count.saturating_sub(delays.len());
     (delays, missing)
 }

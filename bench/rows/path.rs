@@ -72,7 +72,7 @@ pub async fn sustained(world: &World, subject: &dyn Subject, time: Duration) -> 
     Sustained {
         per_second: done as f64 / elapsed.as_secs_f64(),
         cpu_ms: cpu.as_secs_f64() * 1000.0 / done as f64,
-        unanswered: acknowledged - shown,
+        unanswered: acknowledged.saturating_sub(shown),
     }
 }
 
@@ -94,6 +94,6 @@ async fn delays_at(world: &World, subject: &dyn Subject, rate: f64, time: Durati
         .filter(|(number, _)| *number >= SECOND_PART)
         .map(|(number, at_ms)| at_ms as f64 + 1.0 - due[number - SECOND_PART])
         .collect();
-    let missing = count - delays.len();
+    let missing = count.saturating_sub(delays.len());
     (delays, missing)
 }

@@ -24,7 +24,7 @@ struct Outcome {
 
 pub async fn run(_: &Wish) -> Vec<Row> {
     let mut rows = Vec::new();
-    for path in ["provider/model", "platform/other"] {
+    for path in ["provider/model", "platform/wecom-2"] {
         let world = World::new((Duration::ZERO, Duration::ZERO), true).await;
         let mut gateway = super::faults::start(&world);
         let admin = Admin::of(&gateway);

@@ -35,6 +35,6 @@ async fn measure(wish: &Wish, what: &str, bar: f64, change: impl Fn(Launch) -> L
         .value("p50", percentile(&mut took, 0.50), "ms", Bar::None)
         .value("p99", percentile(&mut took, 0.99), "ms", Bar::AtMost(bar))
         .none_of("refused", refused)
-        .none_of("acknowledged and not answered", count - answered)
+        .none_of("acknowledged and not answered", count.saturating_sub(answered))
         .note(format!("{seconds} s; every message also goes through the pipeline to its answer"))
 }
