@@ -40,20 +40,22 @@ impl Admin {
         list["items"].as_array().unwrap().iter().map(|actor| (word(actor, "path"), seen(actor))).collect()
     }
 
-    /// Injects `panic`, `stop`, `hang` or `block`.
-    pub async fn fault(&self, path: &str, kind: &str) {
-        self.post(&format!("{path}/fault"), json!({ "kind": kind })).await;
+    /// Injects `panic`, `stop`, `hang` or `block`. False when the actor is not running at the moment.
+    pub async fn fault(&self, path: &str, kind: &str) -> bool {
+        self.post(&format!("{path}/fault"), json!({ "kind": kind })).await
     }
 
     /// Brings a failed actor back.
     pub async fn restart(&self, path: &str) {
-        self.post(&format!("{path}/restart"), json!({})).await;
+        assert!(self.post(&format!("{path}/restart"), json!({})).await, "{path} cannot be restarted");
     }
 
-    async fn post(&self, path: &str, body: Value) {
+    async fn post(&self, path: &str, body: Value) -> bool {
         let request = self.client.post(format!("{}/actors/{path}", self.base)).bearer_auth(KEY).json(&body);
         let response = request.send().await.unwrap();
-        assert!(response.status().is_success(), "{path}: {}", response.status());
+        let status = response.status();
+        assert!(status.is_success() || status == 409, "{path}: {status}");
+        status.is_success()
     }
 }
 

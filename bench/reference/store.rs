@@ -10,7 +10,6 @@ const BATCH: usize = 512;
 const SCHEMA: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
-    PRAGMA wal_autocheckpoint = 0;
     CREATE TABLE inbox (row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, user TEXT, text TEXT, state TEXT);
     CREATE TABLE outbox (part INTEGER PRIMARY KEY, row INTEGER NOT NULL, text TEXT, state TEXT);";
 

@@ -147,7 +147,7 @@ async fn blocked(world: &World, place: usize, sum: &mut Sum) -> bool {
 async fn inject(admin: &Admin, path: &str, kind: &'static str, watch: Duration) -> Fault {
     let before = admin.actors().await;
     let at = unix_ms();
-    admin.fault(path, kind).await;
+    assert!(admin.fault(path, kind).await, "{path} was not running when it was to {kind}");
     tokio::time::sleep(watch).await;
     let after = admin.actors().await;
     let family = before.get(path).map(|seen| seen.parent.clone());

@@ -15,7 +15,9 @@ pub async fn run(_: &Wish) -> Vec<Row> {
     let world = World::new(THINKING, true).await;
     // Nothing is answered before everything is queued.
     let gate = Gate::before(&world).await;
-    let gateway = launch(&world, PLAIN).env("MODEL_BASE", &gate.base).start();
+    // A busy notice would be one more text that is shown.
+    let launch = launch(&world, PLAIN).env("MODEL_BASE", &gate.base).env("MINDBOT_PIPELINE__NOTICE_AFTER", "1h");
+    let gateway = launch.start();
     let count = CONVERSATIONS * MESSAGES;
     // One connection: what is accepted first was asked first.
     let pool = Pool::new(&gateway.address, seal(&gateway.address, 0..count, CONVERSATIONS), 1);

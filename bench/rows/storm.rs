@@ -66,8 +66,7 @@ async fn storm(gateway: &Gateway, admin: &Admin, path: &str) -> Outcome {
         match admin.actors().await[path].state.as_str() {
             "failed" => failed_after = began.elapsed().as_secs_f64(),
             "running" if panics < PANICS => {
-                admin.fault(path, "panic").await;
-                panics += 1;
+                panics += usize::from(admin.fault(path, "panic").await);
             }
             _ => {}
         }
