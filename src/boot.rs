@@ -26,7 +26,7 @@ use crate::upkeep::Upkeep;
 use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -104,7 +104,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     let knowledge =
         vec![retriever::spec(shelf.clone(), &search), ingester::spec(&store, shelf, &components.assignment)];
     health.stage("knowledge", supervision.add("knowledge", knowledge)).await?;
-    let path = Path { store: &store, components: &components, supervision: &supervision, search };
+    let path = MessagePath { store: &store, components: &components, supervision: &supervision, search };
     let provider_health = health.stage("dispatch", path.start(&nudges, &switches)).await?;
     let apply = async { components.apply(config.clone()).await.context("a component did not start") };
     health.stage("components", apply).await?;
@@ -190,24 +190,24 @@ async fn open_store(config: &Config, fatal: Fatal) -> anyhow::Result<(std::fs::F
 }
 
 /// Makes a folder that only its owner can read, unless it is there.
-fn make_private_folder(path: &std::path::Path) -> anyhow::Result<()> {
+fn make_private_folder(path: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
     made.with_context(|| format!("the folder {} could not be made", path.display()))
 }
 
 /// Opens a file that only its owner can read, making it where it is missing.
-fn private_file(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
+fn private_file(path: &Path) -> anyhow::Result<std::fs::File> {
     use std::os::unix::fs::OpenOptionsExt;
     let file = std::fs::OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path);
     file.with_context(|| format!("the file {} could not be made", path.display()))
 }
 
 /// Takes the database for this process: two of them on one file would answer everything twice.
-fn lock_database(path: &std::path::Path) -> anyhow::Result<std::fs::File> {
+fn lock_database(path: &Path) -> anyhow::Result<std::fs::File> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = private_file(std::path::Path::new(&name))?;
+    let file = private_file(Path::new(&name))?;
     rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive)
         .with_context(|| format!("another process runs on {}: stop it, or set `storage.url`", path.display()))?;
     Ok(file)
@@ -314,22 +314,22 @@ impl Supervision {
 }
 
 /// The way of a message, from the inbox to the outbox.
-struct Path<'a> {
+struct MessagePath<'a> {
     store: &'a Store,
     components: &'a Components,
     supervision: &'a Supervision,
     search: Port<Search>,
 }
 
-impl Path<'_> {
+impl MessagePath<'_> {
     /// Starts who works on messages. Answers the port that tells how the providers are.
     async fn start(&self, nudges: &Nudges, switches: &Switches) -> anyhow::Result<Port<GetHealth>> {
         let (store, directory) = (self.store.clone(), self.components.directory.clone());
         let (ask, provider_health) = (Port::new("Ask", ASKS), Port::new("GetHealth", 64));
-        let (lineup, asks, healths) = (self.components.lineup.clone(), &ask, &provider_health);
+        let lineup = self.components.lineup.clone();
         let manager = ChildSpec::of(InstanceId::core("manager"), move || ProviderManager::new(lineup.clone()))
-            .fills(asks)
-            .fills(healths)
+            .fills(&ask)
+            .fills(&provider_health)
             .restarts(Policy::essential())
             .build();
         self.supervision.add("providers", vec![manager]).await?;

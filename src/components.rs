@@ -49,7 +49,7 @@ struct Next {
 
 impl Components {
     /// Goes from what runs to `new`. On failure the old components run on, and nothing has been published.
-    pub async fn apply(&self, new: Arc<Config>) -> Result<diff::Plan, StartError> {
+    pub async fn apply(&self, new: Arc<Config>) -> Result<(), StartError> {
         let old = self.directory.load();
         let plan = diff::plan(&old.config, &new);
         let mut started = Vec::new();
@@ -57,7 +57,7 @@ impl Components {
             Ok(next) => {
                 self.publish(next, new);
                 self.stop(&plan.stop).await;
-                Ok(plan)
+                Ok(())
             }
             Err(error) => {
                 self.undo(&started, &old).await;

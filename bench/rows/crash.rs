@@ -3,31 +3,18 @@
 use crate::Wish;
 use crate::admin::Admin;
 use crate::report::{Bar, Row};
-use crate::support::siege::{Found, Pressure, Siege, Verdict};
+use crate::support::siege::{Pressure, Siege, Verdict, under_fire};
 use std::time::Duration;
 
-/// Kills at random moments. Answers what became of the messages, and what was found at the restarts.
-async fn under_fire(pressure: Pressure, kills: usize) -> (Verdict, Found) {
-    let mut siege = Siege::lay(pressure).await;
-    let mut found = Found::default();
-    for _ in 0..kills {
-        let moment = 200 + uuid::Uuid::new_v4().as_u128() as u64 % 800;
-        tokio::time::sleep(Duration::from_millis(moment)).await;
-        let (again, rows) = siege.kill_and_restart();
-        siege = again;
-        found.ready += rows.ready;
-        found.claimed += rows.claimed;
-        found.sending += rows.sending;
-    }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    let (verdict, _gateway) = siege.verdict().await;
-    (verdict, found)
+/// Random moments between two kills.
+fn moments(kills: usize) -> impl Iterator<Item = Duration> {
+    (0..kills).map(|_| Duration::from_millis(200 + uuid::Uuid::new_v4().as_u128() as u64 % 800))
 }
 
 pub async fn kills(wish: &Wish) -> Vec<Row> {
     let kills = if wish.quick { 10 } else { 50 };
     let pause = Duration::from_millis(60);
-    let (verdict, found) = under_fire(Pressure { pause, ..Pressure::default() }, kills).await;
+    let (verdict, found) = under_fire(Pressure { pause, ..Pressure::default() }, moments(kills)).await;
     eprintln!("{verdict:?}");
     let per_thousand = 1000.0 * verdict.duplicates.len() as f64 / verdict.acknowledged as f64;
     let row = Row::new("kills", format!("kill -9 at {kills} random moments under load"))
@@ -71,7 +58,7 @@ pub async fn controls(wish: &Wish) -> Vec<Row> {
             pause: Duration::from_millis(pause),
             ..Pressure::default()
         };
-        let (verdict, _) = under_fire(pressure, 6).await;
+        let (verdict, _) = under_fire(pressure, moments(6)).await;
         let failed = if verdict.is_kept() { 0 } else { noticed(&verdict) };
         row = row.value(format!("violations noticed under `{sabotage}`"), failed as f64, "", Bar::AtLeast(1.0));
     }

@@ -2,6 +2,7 @@
 //!
 //! The short form, one fault of each kind; `scripts/bench` has the long one. Nothing here asserts a time.
 
+use crate::start::LOCAL;
 use crate::support::actors::{Actor, Actors, Board, restarted, subtree};
 use crate::support::chat::{Chat, client};
 use crate::support::eventually;
@@ -326,21 +327,9 @@ async fn a_constructor_that_panics_is_a_failed_child_and_no_more() {
     assert_kept(&verdict);
 }
 
-const QUIET: &str = "
-[[platforms]]
-id = 'web'
-kind = 'web'
-[[providers]]
-id = 'guide'
-kind = 'local'
-[[assistants]]
-id = 'helper'
-providers = ['guide']
-";
-
 #[actix_rt::test]
 async fn a_second_stuck_thread_within_the_hour_ends_the_process() {
-    let mut gateway = Launch::with_server("chaos = true", QUIET).start();
+    let mut gateway = Launch::with_server("chaos = true", LOCAL).start();
     let actors = Actors::of(&gateway);
     actors.break_down("platform/web", "block").await;
     actors.break_down("provider/guide", "block").await;
@@ -352,7 +341,7 @@ async fn a_second_stuck_thread_within_the_hour_ends_the_process() {
 
 #[actix_rt::test]
 async fn faults_are_for_drills_only() {
-    let gateway = Launch::new(QUIET).start();
+    let gateway = Launch::new(LOCAL).start();
     let actors = Actors::of(&gateway);
     let before = actors.board().await;
     for (path, kind) in [("platform/web", "panic"), ("core/dispatcher", "block"), ("root", "stop"), ("nobody", "panic")]
@@ -360,7 +349,7 @@ async fn faults_are_for_drills_only() {
         assert_eq!(actors.fault(path, kind).await, 403, "{path}");
     }
     assert!(restarted(&before, &actors.board().await).is_empty());
-    let drill = Launch::with_server("chaos = true", QUIET).start();
+    let drill = Launch::with_server("chaos = true", LOCAL).start();
     let actors = Actors::of(&drill);
     for (path, kind, status) in
         [("nobody", "panic", 404), ("platform/web", "explode", 400), ("platform/web", "stop", 202)]

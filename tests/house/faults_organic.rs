@@ -111,15 +111,14 @@ async fn a_reply_that_trips_its_platform_is_given_up_after_three_tries_and_holds
 
 #[actix_rt::test]
 async fn a_document_or_a_question_that_trips_the_knowledge_costs_itself() {
-    let rest = "[[knowledge]]\nid = 'docs'\npaths = ['docs']";
+    // The documents are there before the gateway is, so that they are looked through once.
+    let docs = tempfile::tempdir().unwrap();
+    std::fs::write(docs.path().join("bad.md"), format!("# Bad\n\nThe lantern is {MARK}.\n")).unwrap();
+    std::fs::write(docs.path().join("good.md"), "# Good\n\nThe lantern is in the attic.\n").unwrap();
+    let rest = format!("[[knowledge]]\nid = 'docs'\npaths = ['{}']", docs.path().display());
     let assistant = Some("providers = ['model']\nknowledge = ['docs']");
-    let office = Office::open(Setup { rest, assistant, ..Setup::default() }).await;
+    let office = Office::open(Setup { rest: &rest, assistant, ..Setup::default() }).await;
     let actors = Actors::of(&office.gateway);
-    let docs = office.gateway.path().join("docs");
-    std::fs::create_dir(&docs).unwrap();
-    std::fs::write(docs.join("bad.md"), format!("# Bad\n\nThe lantern is {MARK}.\n")).unwrap();
-    std::fs::write(docs.join("good.md"), "# Good\n\nThe lantern is in the attic.\n").unwrap();
-    actors.restart("core/ingester").await;
     let before = actors.board().await;
 
     let is_found = || async {

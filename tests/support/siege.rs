@@ -106,6 +106,23 @@ pub struct Found {
     pub sending: i64,
 }
 
+/// Kills the gateway after each of these waits. Answers what became of the messages, and what the restarts found.
+pub async fn under_fire(pressure: Pressure, moments: impl Iterator<Item = Duration>) -> (Verdict, Found) {
+    let mut siege = Siege::lay(pressure).await;
+    let mut found = Found::default();
+    for moment in moments {
+        tokio::time::sleep(moment).await;
+        let (again, rows) = siege.kill_and_restart();
+        siege = again;
+        found.ready += rows.ready;
+        found.claimed += rows.claimed;
+        found.sending += rows.sending;
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let (verdict, _gateway) = siege.verdict().await;
+    (verdict, found)
+}
+
 impl Siege {
     /// Starts everything, and the members begin to write.
     pub async fn lay(pressure: Pressure) -> Self {
