@@ -4,6 +4,7 @@
 //! SQL lives in `sql/<dialect>/` and nowhere else.
 
 pub mod access;
+mod checkpoint;
 mod clock;
 pub mod documents;
 pub mod history;
@@ -26,7 +27,7 @@ use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -110,6 +111,7 @@ struct Inner {
     jobs: std::sync::mpsc::Sender<Box<dyn writer::Job>>,
     room: Arc<Semaphore>,
     readers: readers::Readers,
+    _checkpoints: checkpoint::Checkpoints,
     gauges: Arc<StoreGauges>,
 }
 
@@ -124,20 +126,18 @@ impl Store {
         migrate::migrate(&conn)?;
         let (jobs, queue) = std::sync::mpsc::channel();
         let gauges = Arc::new(StoreGauges::default());
-        let (file, numbers) = (path.to_path_buf(), gauges.clone());
-        spawn_thread("store-writer", move || writer::run(file, conn, queue, numbers, fatal))?;
-        let checkpointer = open_connection(path)?;
-        let stop = Arc::new(());
-        let alive = Arc::downgrade(&stop);
-        let wal = wal_path(path);
-        spawn_thread("store-checkpoint", move || readers::checkpoint(&checkpointer, &wal, &alive))?;
+        let long_log = Arc::new(AtomicBool::new(false));
+        let shared = writer::Shared { gauges: gauges.clone(), long_log: long_log.clone(), fatal };
+        let file = path.to_path_buf();
+        spawn_thread("store-writer", move || writer::run(file, conn, queue, shared))?;
         let inner = Inner {
             path: path.to_path_buf(),
             run: run_number()?,
             clock: RunClock::start(),
             jobs,
             room: Arc::new(Semaphore::new(QUEUE)),
-            readers: readers::Readers::start(path, stop)?,
+            readers: readers::Readers::start(path)?,
+            _checkpoints: checkpoint::Checkpoints::start(path, long_log)?,
             gauges,
         };
         Ok(Self { inner: Arc::new(inner) })

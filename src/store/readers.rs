@@ -1,30 +1,23 @@
-//! Reading connections on threads of their own, and the checkpoint that keeps the log short.
+//! Reading connections on threads of their own.
 
 use super::{StoreError, open_connection, spawn_thread, sql};
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
 use tokio::sync::oneshot;
 
 const READERS: usize = 2;
-/// Past this size the write-ahead log is cut back to nothing.
-const WAL_TRUNCATE: u64 = 64 << 20;
-/// Below this size a checkpoint is not worth its flush.
-const WAL_CHECKPOINT: u64 = 4 << 20;
 
 type Question = Box<dyn FnOnce(&Connection) + Send>;
 
 /// Asks on whichever reading thread is free.
 pub(super) struct Readers {
     questions: Sender<Question>,
-    _checkpoint: Arc<()>,
 }
 
 impl Readers {
-    /// `checkpoint` keeps the checkpointing thread alive as long as the readers are.
-    pub fn start(path: &Path, checkpoint: Arc<()>) -> Result<Self, StoreError> {
+    pub fn start(path: &Path) -> Result<Self, StoreError> {
         let (questions, queue) = channel::<Question>();
         let queue = Arc::new(Mutex::new(queue));
         for _ in 0..READERS {
@@ -37,7 +30,7 @@ impl Readers {
                 }
             })?;
         }
-        Ok(Self { questions, _checkpoint: checkpoint })
+        Ok(Self { questions })
     }
 
     pub async fn ask<T: Send + 'static>(
@@ -57,23 +50,4 @@ impl Readers {
 fn next(queue: &Mutex<Receiver<Question>>) -> Option<Question> {
     // Nothing inside can panic, so a poisoned lock still guards a sound receiver.
     queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv().ok()
-}
-
-/// Moves the log into the database once a second, on a connection of its own and never inside a commit.
-pub(super) fn checkpoint(conn: &Connection, wal: &Path, alive: &Weak<()>) {
-    let (_keep, tick) = channel::<()>();
-    while alive.strong_count() > 0 {
-        let _ = tick.recv_timeout(Duration::from_secs(1));
-        let size = std::fs::metadata(wal).map_or(0, |file| file.len());
-        let statements: &[&str] = match size {
-            // Truncating holds the writer up for as long as there is something to move, so that is little by then.
-            WAL_TRUNCATE.. => &[sql::CHECKPOINT, sql::CHECKPOINT, sql::CHECKPOINT_TRUNCATE],
-            WAL_CHECKPOINT.. => &[sql::CHECKPOINT],
-            _ => continue,
-        };
-        let checkpointed = statements.iter().try_for_each(|statement| conn.query_row(statement, [], |_| Ok(())));
-        if let Err(error) = checkpointed {
-            tracing::debug!(%error, "checkpoint put off");
-        }
-    }
 }

@@ -1,12 +1,12 @@
 //! The one writer: a thread that takes what is queued, runs each job in a savepoint of its own, flushes
 //! once, and only then answers them all. A job that fails rolls back alone.
 
-use super::{StoreError, StoreGauges, open_connection, verify};
+use super::{StoreError, StoreGauges, checkpoint, open_connection, verify};
 use rusqlite::Connection;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -74,14 +74,18 @@ where
     }
 }
 
-/// Runs until the queue is closed. `fatal` is called when the database cannot be trusted any more.
-pub(super) fn run(
-    path: PathBuf,
-    mut conn: Connection,
-    jobs: Receiver<Box<dyn Job>>,
-    gauges: Arc<StoreGauges>,
-    fatal: crate::supervise::Fatal,
-) {
+/// What the writer shares with others.
+pub(super) struct Shared {
+    pub gauges: Arc<StoreGauges>,
+    /// Set when the rest of the log should be moved into the database.
+    pub long_log: Arc<AtomicBool>,
+    /// Called when the database cannot be trusted any more.
+    pub fatal: crate::supervise::Fatal,
+}
+
+/// Runs until the queue is closed, or the database cannot be trusted any more.
+pub(super) fn run(path: PathBuf, mut conn: Connection, jobs: Receiver<Box<dyn Job>>, shared: Shared) {
+    let Shared { gauges, long_log, fatal } = shared;
     let mut crowd = 1;
     while let Ok(first) = jobs.recv() {
         let mut batch = Vec::with_capacity(crowd);
@@ -98,6 +102,9 @@ pub(super) fn run(
                 Ok(fresh) => conn = fresh,
                 Err(error) => return fatal(&format!("the database cannot be trusted after a failed flush: {error}")),
             }
+        }
+        if long_log.swap(false, Ordering::Relaxed) {
+            checkpoint::move_log(&conn);
         }
     }
 }

@@ -13,6 +13,7 @@ pub const PRAGMAS: &str = "
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
     PRAGMA wal_autocheckpoint = 0;
+    PRAGMA journal_size_limit = 67108864;
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;";
 pub const READ_ONLY: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4096;";
