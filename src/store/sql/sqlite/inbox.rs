@@ -62,7 +62,8 @@ pub const CLAIMED_OF: &str = "
     SELECT id, strikes, cancelled_by, attempt FROM inbox WHERE state = 'claimed' AND (owner IS ?1) = ?2 ORDER BY id";
 pub const REVIVE: &str = "UPDATE inbox SET state = ?2, owner = NULL, strikes = ?3, reason = ?4, finished_at = ?5, not_before = 0 WHERE id = ?1";
 /// At start, waits longer than the longest back-off come from a clock that jumped.
-pub const CUT_WAITS: &str = "UPDATE inbox SET not_before = ?1 WHERE state = 'ready' AND not_before > ?1";
+pub const CUT_WAITS: &str =
+    "UPDATE inbox SET not_before = ?1 WHERE state = 'ready' AND not_before > 0 AND not_before > ?1";
 
 /// Rows of a conversation that a command of id `?2` overtakes and that have not begun.
 pub const CANCEL_READY: &str = "
@@ -71,9 +72,9 @@ pub const CANCEL_READY: &str = "
 pub const CANCEL_CLAIMED: &str = "
     UPDATE inbox SET cancelled_by = ?2 WHERE queue = ?1 AND id < ?2 AND state = 'claimed' RETURNING id";
 
-/// Heads that have waited too long without a word.
+/// Heads that have waited too long without a word. Left to itself, SQLite would read the whole table in the order of ids.
 pub const OVERDUE: &str = "
-    SELECT i.id, i.platform, i.conversation, i.text, i.reply_route FROM inbox AS i
+    SELECT i.id, i.platform, i.conversation, i.text, i.reply_route FROM inbox AS i INDEXED BY inbox_ready
      WHERE i.state = 'ready' AND i.noticed = 0 AND i.received_at <= ?1 AND i.lane = 'normal'
        AND NOT EXISTS (SELECT 1 FROM inbox AS e WHERE e.queue = i.queue AND e.id < i.id
                           AND e.state IN ('ready', 'claimed'))
@@ -82,7 +83,7 @@ pub const OVERDUE: &str = "
 pub const NOTICED: &str = "UPDATE inbox SET noticed = 1 WHERE queue = ?1 AND state IN ('ready', 'claimed')";
 /// Heads that nobody could answer for too long.
 pub const GIVEN_UP: &str = "
-    SELECT id, platform, conversation, text, reply_route FROM inbox
+    SELECT id, platform, conversation, text, reply_route FROM inbox INDEXED BY inbox_ready
      WHERE state = 'ready' AND received_at <= ?1 AND reason IS NOT NULL ORDER BY id LIMIT 200";
 pub const ROUTE_OF: &str = "SELECT id, platform, conversation, text, reply_route FROM inbox WHERE id = ?1";
 pub const IS_READY: &str = "SELECT state = 'ready' FROM inbox WHERE id = ?1";

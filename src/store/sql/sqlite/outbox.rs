@@ -40,10 +40,14 @@ pub const END: &str = "
     UPDATE outbox SET state = ?4, owner = NULL, reason = ?5
      WHERE id = ?1 AND owner = ?2 AND tries = ?3 AND state = 'sending'";
 /// Parts that were on the wire when their run ended (`?2` = 0) or when this run's pump did (`?2` = 1).
-pub const SENDING_OF: &str = "SELECT id, message, part, platform, may_repeat FROM outbox WHERE state = 'sending' AND (owner IS ?1) = ?2 ORDER BY id";
+/// The first condition is the index's, word for word.
+pub const SENDING_OF: &str = "
+    SELECT id, message, part, platform, may_repeat FROM outbox INDEXED BY outbox_open
+     WHERE state IN ('ready', 'sending') AND state = 'sending' AND (owner IS ?1) = ?2 ORDER BY id";
 pub const REVIVE: &str =
     "UPDATE outbox SET state = ?2, owner = NULL, may_repeat = 1, not_before = 0, reason = ?3 WHERE id = ?1";
-pub const CUT_WAITS: &str = "UPDATE outbox SET not_before = ?1 WHERE state = 'ready' AND not_before > ?1";
+pub const CUT_WAITS: &str =
+    "UPDATE outbox SET not_before = ?1 WHERE state = 'ready' AND not_before > 0 AND not_before > ?1";
 
 /// Makes room behind a part that is cut into `?3` more pieces. Two steps, because each row's number is unique.
 pub const SHIFT_UP: &str = "UPDATE outbox SET part = -(part + ?3) WHERE message = ?1 AND part > ?2";
