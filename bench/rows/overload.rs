@@ -9,6 +9,8 @@ use crate::world::{OVERLOAD, Subject, World, launch};
 use std::time::{Duration, Instant};
 
 const TIMES: f64 = 10.0;
+/// What is promised for two cores. Ten times the rate that is measured there could not be offered from the same two cores.
+const PROMISED: f64 = 1500.0;
 const MEMBERS: usize = 20_000;
 /// Numbers of the messages of the rush, and of those after it.
 const RUSH: usize = 1_000_000;
@@ -21,7 +23,7 @@ pub async fn run(wish: &Wish) -> Vec<Row> {
     let world = World::new((Duration::ZERO, Duration::ZERO), true).await;
     let gateway = launch(&world, OVERLOAD).start();
     let usual = sustained(&world, &gateway, Duration::from_secs(warm)).await.per_second;
-    let (rate, resident) = (usual * TIMES, process::resident(gateway.pid()));
+    let (rate, resident) = (PROMISED * TIMES, process::resident(gateway.pid()));
     let count = (rate * time.as_secs_f64()) as usize;
     let requests = seal(&gateway.address, RUSH..RUSH + count, MEMBERS);
     let pool = Pool::new(&gateway.address, requests, 512);
@@ -37,8 +39,10 @@ pub async fn run(wish: &Wish) -> Vec<Row> {
     let refusals: Vec<Sample> = samples.iter().filter(|sample| sample.status == 503).copied().collect();
     let taken = samples.iter().filter(|sample| sample.status == 200).count();
     let broken = samples.len() - refusals.len() - taken;
-    let row = Row::new("overload", format!("10 × the sustained rate for {} s", time.as_secs()))
-        .value("still served", 100.0 * served as f64 / elapsed.as_secs_f64() / usual, "%", Bar::AtLeast(90.0))
+    let served = served as f64 / elapsed.as_secs_f64();
+    let row = Row::new("overload", format!("10 × the promised {PROMISED} messages/s for {} s", time.as_secs()))
+        .value("still served", 100.0 * served / PROMISED, "% of the promise", Bar::AtLeast(90.0))
+        .value("still served", 100.0 * served / usual, "% of what was measured before", Bar::None)
         .value("refusals, p99", percentile(&mut millis(&refusals), 0.99), "ms", Bar::AtMost(100.0))
         .none_of("refusals without Retry-After", refusals.iter().filter(|sample| !sample.retry_after).count())
         .none_of("broken connections and other answers", broken)
