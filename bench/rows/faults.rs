@@ -13,8 +13,8 @@ use std::time::Duration;
 const RATE: f64 = 100.0;
 /// Between two faults of one actor: four a minute are within every policy.
 const PACE: Duration = Duration::from_secs(15);
-/// Root allows three failures of supervisors a minute, so that one of them fails in every second round.
-const SUPERVISOR_EVERY: usize = 2;
+/// Root allows three failures of supervisors a minute.
+const SUPERVISOR_PACE: Duration = Duration::from_secs(21);
 const SUPERVISOR: &str = "Supervisor";
 /// Until a fault has shown what it does to others.
 const SETTLE: Duration = Duration::from_millis(700);
@@ -93,40 +93,47 @@ fn targets(actors: &Actors) -> (Vec<String>, Vec<String>) {
     (kinds.into_values().collect(), supervisors.cloned().collect())
 }
 
-/// Panics and stops in turn, then hangs.
+/// Panics and stops in turn, each actor at its own pace; then hangs, one actor of each family.
 async fn paced(wish: &Wish, world: &World, sum: &mut Sum) {
     let gateway = start(world);
     let admin = Admin::of(&gateway);
-    let (actors, supervisors) = targets(&admin.actors().await);
+    let seen = admin.actors().await;
+    let (actors, supervisors) = targets(&seen);
+    let in_family = |family: &String| actors.iter().find(|path| seen[*path].parent == *family);
+    let representatives: Vec<&String> = supervisors.iter().filter_map(in_family).collect();
     eprintln!("faults in {actors:?} and {supervisors:?}");
     let (rounds, hangs) = if wish.quick { (2, 1) } else { (40, 3) };
     let scene = async {
-        let mut faults = Vec::new();
-        // A supervisor fails in every second round only, and is to have as many faults.
-        for round in 0..rounds * SUPERVISOR_EVERY {
-            let began = tokio::time::Instant::now();
-            let kind = if round % 2 == 0 { "panic" } else { "stop" };
-            if round < rounds {
-                for path in &actors {
-                    faults.push(inject(&admin, path, kind, SETTLE).await);
-                }
-            }
-            if round % SUPERVISOR_EVERY == 0 {
-                let number = round / SUPERVISOR_EVERY;
-                let kind = if number % 2 == 0 { "panic" } else { "stop" };
-                faults.push(inject(&admin, &supervisors[number % supervisors.len()], kind, SETTLE).await);
-            }
-            tokio::time::sleep_until(began + PACE).await;
+        let mut due = schedule(&actors, &supervisors, rounds);
+        due.sort_by_key(|(at, ..)| *at);
+        let (mut faults, began) = (Vec::new(), tokio::time::Instant::now());
+        for (at, path, kind) in due {
+            tokio::time::sleep_until(began + at).await;
+            faults.push(inject(&admin, &path, kind, SETTLE).await);
         }
-        for path in actors.iter().chain(&supervisors).flat_map(|path| std::iter::repeat_n(path, hangs)) {
+        for path in representatives.iter().flat_map(|path| std::iter::repeat_n(path, hangs)) {
             faults.push(inject(&admin, path, "hang", WATCH).await);
             tokio::time::sleep(PACE.saturating_sub(WATCH)).await;
         }
         faults
     };
-    let longest = PACE * (rounds * SUPERVISOR_EVERY + hangs * (actors.len() + supervisors.len()) + 2) as u32;
+    let longest = SUPERVISOR_PACE * rounds as u32 + PACE * (hangs * representatives.len() + 3) as u32;
     let (traffic, faults) = Traffic::during(world, &gateway.address, RATE, 0, longest, scene).await;
     sum.add(&traffic, faults);
+}
+
+/// When which actor is to fail how: panics and stops in turn, spread out so that no two fall on the same moment.
+fn schedule(actors: &[String], supervisors: &[String], rounds: usize) -> Vec<(Duration, String, &'static str)> {
+    let kind = |round: usize| if round.is_multiple_of(2) { "panic" } else { "stop" };
+    let mut due = Vec::new();
+    for round in 0..rounds {
+        for (place, path) in (0..).zip(actors) {
+            due.push((PACE * round as u32 + SETTLE * place, path.clone(), kind(round)));
+        }
+        let path = &supervisors[round % supervisors.len()];
+        due.push((SUPERVISOR_PACE * round as u32 + SETTLE * actors.len() as u32, path.clone(), kind(round)));
+    }
+    due
 }
 
 /// Blocks the thread of one family in a process of its own: a second stuck thread within the hour ends the process.

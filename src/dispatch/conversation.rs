@@ -12,14 +12,14 @@ use crate::store::{Store, StoreError};
 use crate::supervise::{Control, card, contained, obey};
 use crate::telemetry::metrics;
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
-use serde_json::json;
+use std::sync::Arc;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Runs one turn from the claimed rows to the committed reply.
 #[derive(Debug, Message)]
 #[rtype(result = "TurnEnd")]
-pub struct RunTurn(pub Claim);
+pub struct RunTurn(pub Arc<Claim>);
 
 /// Stops the turn that is running, if one is: what has been said so far becomes the reply.
 #[derive(Debug, Clone, Copy, Message)]
@@ -100,20 +100,20 @@ impl Handler<RunTurn> for Conversation {
         #[cfg(feature = "chaos-tests")]
         crate::sabotage::trip_in("conversation", &claim.head.text);
         self.stop = watch::Sender::new(false);
-        let turn = Turn::new(claim, &self.wiring, self.stop.subscribe());
+        let turn = Box::new(Turn::new(claim, &self.wiring, self.stop.subscribe()));
         let (wiring, nudges) = (self.wiring.clone(), self.nudges.clone());
         Box::pin(run(turn, wiring, nudges).into_actor(self))
     }
 }
 
-async fn run(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
+async fn run(turn: Box<Turn>, wiring: Wiring, nudges: Nudges) -> TurnEnd {
     let (began, platform) = (Instant::now(), turn.claim.head.platform.clone());
     let end = run_to_end(turn, wiring, nudges).await;
     metrics::turn_ended(&platform, end.word(), began.elapsed());
     end
 }
 
-async fn run_to_end(turn: Turn, wiring: Wiring, nudges: Nudges) -> TurnEnd {
+async fn run_to_end(turn: Box<Turn>, wiring: Wiring, nudges: Nudges) -> TurnEnd {
     let claim = turn.claim.clone();
     let preview = turn.platform.as_ref().map(|platform| platform.preview.clone());
     let staged = contained(async {
@@ -199,6 +199,6 @@ fn target_of(claim: &Claim) -> Target {
         message: last.id,
         platform: last.platform.clone(),
         conversation: last.conversation.clone(),
-        reply_route: json!(last.reply_route).to_string(),
+        reply_route: last.reply_route.clone(),
     }
 }

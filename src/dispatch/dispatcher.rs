@@ -189,7 +189,7 @@ impl Dispatcher {
         let within = self.wiring.turns.directory.load().config.pipeline.turn_timeout + GRACE;
         let (port, fences) = (talk.run.clone(), claim.fences());
         let running = async move {
-            let end = port.ask(RunTurn(claim), within).await;
+            let end = port.ask(RunTurn(Arc::new(claim)), within).await;
             drop(work);
             end
         };
@@ -313,7 +313,7 @@ async fn run_command(wiring: &Wiring, claim: &Claim, stop: Option<Port<StopTurn>
         message: head.id,
         platform: head.platform.clone(),
         conversation: head.conversation.clone(),
-        reply_route: head.reply_route.to_string(),
+        reply_route: head.reply_route.clone(),
     };
     let is_new = head.text.trim() == NEW;
     let stops_something = stop.is_some();

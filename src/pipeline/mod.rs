@@ -53,7 +53,7 @@ pub enum Outcome {
 
 /// One turn: the claimed rows, and what the stages have found out so far.
 pub struct Turn {
-    pub claim: Claim,
+    pub claim: Arc<Claim>,
     pub config: Arc<Config>,
     /// The platform, unless it has been switched off since the message came in.
     pub platform: Option<PlatformEntry>,
@@ -64,6 +64,8 @@ pub struct Turn {
     pub assistant: Option<Assistant>,
     pub passages: Vec<Passage>,
     pub degraded: bool,
+    /// True once the person was told to wait.
+    pub told_to_wait: bool,
     /// True when the person asked for another answer to the last question.
     pub is_retry: bool,
     /// True when the new answer takes the place of the one that is remembered.
@@ -85,13 +87,14 @@ enum Stage {
 const STAGES: [Stage; 5] = [Stage::Validate, Stage::Route, Stage::Retrieve, Stage::Prompt, Stage::Reason];
 
 impl Turn {
-    pub fn new(claim: Claim, wiring: &Wiring, cancelled: watch::Receiver<bool>) -> Self {
+    pub fn new(claim: Arc<Claim>, wiring: &Wiring, cancelled: watch::Receiver<bool>) -> Self {
         let snapshot = wiring.directory.load();
         let question = claim.rows().map(|row| row.text.as_str()).collect::<Vec<_>>().join("\n");
         Self {
             platform: snapshot.platforms.get(&claim.head.platform).cloned(),
             deadline: Deadline::after(snapshot.config.pipeline.turn_timeout),
             config: snapshot.config.clone(),
+            told_to_wait: claim.head.noticed,
             claim,
             cancelled,
             question,
@@ -108,7 +111,7 @@ impl Turn {
 
     /// Remembers a step for the trace.
     pub fn note(&mut self, step: &'static str, detail: Value) {
-        self.steps.push(Step { at: self.clock.now(), step, detail });
+        self.steps.push(Step { at: self.clock.now(), step, detail: detail.to_string() });
     }
 
     /// One of the configured sentences, in the person's language, as the whole reply.

@@ -182,11 +182,14 @@ mod tests {
         /// Runs one turn: the reply, and the details of the trace by step.
         async fn turn(&self, question: &str) -> (ReplyText, BTreeMap<&'static str, Value>) {
             let (_keep, cancelled) = watch::channel(false);
-            let mut turn = Turn::new(Claim { head: row(question), merged: vec![] }, &self.wiring, cancelled);
+            let mut turn = Turn::new(Arc::new(Claim { head: row(question), merged: vec![] }), &self.wiring, cancelled);
             let Outcome::Answer { reply, .. } = run(&mut turn, &self.wiring).await else {
                 panic!("no answer: {:?}", turn.steps)
             };
-            (reply, turn.steps.into_iter().map(|step| (step.step, step.detail)).collect())
+            (
+                reply,
+                turn.steps.into_iter().map(|step| (step.step, serde_json::from_str(&step.detail).unwrap())).collect(),
+            )
         }
 
         /// The texts of the newest request's messages.
@@ -216,7 +219,7 @@ mod tests {
             sender_name: None,
             text: text.into(),
             parts: vec![],
-            reply_route: Value::Null,
+            reply_route: "null".into(),
             sent_at: 0,
             received_at: 0,
             attempt: 1,

@@ -8,6 +8,7 @@ use crate::providers::manager::{Answered, Ask, Unanswered};
 use crate::providers::tokens::halved;
 use crate::providers::{Delta, Prompt, ProviderError};
 use crate::store::inbox::Release;
+use crate::store::waiting::{self, Waiting};
 use crate::supervise::{CallError, Port};
 use crate::telemetry::metrics;
 use serde_json::json;
@@ -21,6 +22,8 @@ const DELTAS: usize = 64;
 /// The first wait before a turn that no provider could answer is tried again; doubled each time.
 const FIRST_WAIT_MS: i64 = 1000;
 const LONGEST_WAIT_MS: i64 = 30_000;
+/// The least that a model gets before the person is told to wait.
+const LAST_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How one round of asking ended.
 enum Round {
@@ -75,13 +78,15 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
     let candidates = turn.assistant.as_ref().map(|assistant| assistant.providers.clone()).unwrap_or_default();
     let ask = Ask { candidates, prompt: turn.prompt.clone(), deadline: turn.deadline, deltas };
     let asked = wiring.manager.ask(ask, turn.deadline.left());
+    let mut cancelled = turn.cancelled.clone();
     let mut screen = Screen::of(turn);
     screen.show(PreviewState::Working);
+    let patience_ends = Instant::now() + patience(turn, wiring);
     tokio::pin!(asked);
     let answer = loop {
         tokio::select! {
             biased;
-            _ = turn.cancelled.wait_for(|cancelled| *cancelled) => {
+            _ = cancelled.wait_for(|cancelled| *cancelled) => {
                 // Closing our end cancels the call, all the way to the upstream socket.
                 return Round::Stopped;
             }
@@ -90,6 +95,9 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
                 screen.text_has_grown();
             }
             () = sleep_until(screen.due_at()), if screen.is_due() => screen.show_text(text),
+            () = sleep_until(patience_ends), if !turn.told_to_wait && !screen.shows(text) => {
+                tell_to_wait(turn, wiring).await;
+            }
             answer = &mut asked => break answer,
         }
     };
@@ -100,6 +108,25 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
         Ok(Ok(answered)) => Round::Whole(answered),
         Ok(Err(unanswered)) => Round::Lost(unanswered),
         Err(error) => Round::Lost(Unanswered { error: error.into(), attempts: Vec::new() }),
+    }
+}
+
+/// How long the person is left without a word from now on; what was waited for in line counts.
+fn patience(turn: &Turn, wiring: &Wiring) -> Duration {
+    let waited = wiring.store.now().saturating_sub(turn.claim.head.received_at);
+    let waited = Duration::from_millis(u64::try_from(waited).unwrap_or(0));
+    let notice_after = turn.config.pipeline.notice_after;
+    // Who has waited for long already, such as through a restart, may well have the answer in a moment.
+    notice_after.saturating_sub(waited).max(LAST_PATIENCE.min(notice_after))
+}
+
+/// A model that takes long, or hangs, must not look like nobody: one word to the person, out within a poll of the pump.
+async fn tell_to_wait(turn: &mut Turn, wiring: &Wiring) {
+    turn.told_to_wait = true;
+    let (now, notice) = (wiring.store.now(), turn.say(&turn.config.pipeline.replies.busy, Mark::Notice));
+    let head = Waiting::of(&turn.claim.head);
+    if let Err(error) = wiring.store.write(move |conn| waiting::notice(conn, now, &head, notice)).await {
+        tracing::warn!(message.id = turn.claim.head.id, %error, "a person could not be told to wait");
     }
 }
 
@@ -233,6 +260,11 @@ impl Screen {
 
     fn text_has_grown(&mut self) {
         self.has_news = true;
+    }
+
+    /// Whether the person sees the answer grow.
+    fn shows(&self, text: &str) -> bool {
+        self.port.is_some() && !text.is_empty()
     }
 
     fn is_due(&self) -> bool {

@@ -62,7 +62,7 @@ mod tests {
             sender_name: None,
             text: String::new(),
             parts: vec![],
-            reply_route: serde_json::Value::Null,
+            reply_route: "null".into(),
             sent_at: 0,
             received_at: 0,
             attempt: 1,

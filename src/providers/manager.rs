@@ -208,7 +208,8 @@ impl Request {
         let Ask { prompt, deadline, deltas, .. } = &self.ask;
         let call = Complete { prompt: prompt.clone(), deadline: *deadline, deltas: deltas.clone() };
         if self.candidates.len() > 1 {
-            return ask_held_back(port, call, deadline.left()).await;
+            // Boxed, so that a request without a second candidate needs no room for it.
+            return Box::pin(ask_held_back(port, call, deadline.left())).await;
         }
         let outcome = port.ask(call, deadline.left()).await.map_err(ProviderError::from).and_then(|result| result);
         let shown = matches!(outcome, Err(ProviderError::Cut { shown, .. }) if shown > 0);

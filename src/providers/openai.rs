@@ -11,6 +11,7 @@ use crate::egress;
 use crate::supervise::{Answer, ChildSpec, Control, Crowd, Port, card, contained, obey};
 use actix::{Actor, Context, Handler};
 use bytes::Bytes;
+use futures_util::FutureExt;
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use std::error::Error;
@@ -120,9 +121,9 @@ impl Handler<Complete> for OpenAi {
     fn handle(&mut self, call: Complete, _: &mut Context<Self>) -> Self::Result {
         let service = self.service.clone();
         let answering = contained(async move { service.map_err(ProviderError::Misconfigured)?.complete(call).await });
-        self.calls.answer(async move {
-            answering.await.unwrap_or_else(|panicked| Err(ProviderError::Bug(panicked.to_string())))
-        })
+        self.calls.answer(
+            answering.map(|outcome| outcome.unwrap_or_else(|panicked| Err(ProviderError::Bug(panicked.to_string())))),
+        )
     }
 }
 

@@ -9,7 +9,7 @@ use super::{StoreError, sql, trace};
 use crate::config::Words;
 use crate::domain::{Inbound, InboundKind, Lane, Part, ReplyText};
 use rusqlite::{Connection, OptionalExtension, Row as SqlRow};
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 /// Strikes after which a message is dead.
@@ -158,7 +158,8 @@ pub struct Row {
     pub sender_name: Option<String>,
     pub text: String,
     pub parts: Vec<Part>,
-    pub reply_route: Value,
+    /// JSON, as it came in.
+    pub reply_route: String,
     pub sent_at: i64,
     pub received_at: i64,
     pub attempt: i64,
@@ -281,7 +282,7 @@ fn row_of(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
         sender_name: row.get(7)?,
         text: row.get::<_, Option<String>>(8)?.unwrap_or_default(),
         parts: row.get_ref(9)?.as_str_or_null()?.and_then(from_json).unwrap_or_default(),
-        reply_route: row.get_ref(10)?.as_str_or_null()?.and_then(from_json).unwrap_or_default(),
+        reply_route: row.get::<_, Option<String>>(10)?.unwrap_or_else(|| "null".into()),
         sent_at: row.get(11)?,
         received_at: row.get(12)?,
         attempt: row.get(13)?,

@@ -12,17 +12,21 @@ pub struct Step {
     pub at: i64,
     /// A word from the field: `claimed`, `retrieved`, `asked`, `sent`, …
     pub step: &'static str,
-    pub detail: Value,
+    /// JSON. As text, because it stays in memory while the model thinks.
+    pub detail: String,
 }
 
 /// Writes one step.
 pub fn add(conn: &Connection, message: i64, at: i64, step: &str, detail: &Value) -> Result<(), StoreError> {
-    let detail = detail.to_string();
-    conn.prepare_cached(sql::inbox::TRACE)?.execute((message, at, step, detail))?;
-    Ok(())
+    write(conn, message, at, step, &detail.to_string())
 }
 
 /// Writes the steps of a turn.
 pub fn add_all(conn: &Connection, message: i64, steps: &[Step]) -> Result<(), StoreError> {
-    steps.iter().try_for_each(|step| add(conn, message, step.at, step.step, &step.detail))
+    steps.iter().try_for_each(|step| write(conn, message, step.at, step.step, &step.detail))
+}
+
+fn write(conn: &Connection, message: i64, at: i64, step: &str, detail: &str) -> Result<(), StoreError> {
+    conn.prepare_cached(sql::inbox::TRACE)?.execute((message, at, step, detail))?;
+    Ok(())
 }

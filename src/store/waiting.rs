@@ -24,6 +24,19 @@ pub struct Waiting {
     pub reply_route: String,
 }
 
+impl Waiting {
+    /// A message that a turn has claimed.
+    pub fn of(row: &inbox::Row) -> Self {
+        Self {
+            id: row.id,
+            platform: row.platform.clone(),
+            conversation: row.conversation.clone(),
+            text: row.text.clone(),
+            reply_route: row.reply_route.clone(),
+        }
+    }
+}
+
 /// Heads of conversations that arrived before `before` and whose people have not heard a word yet.
 pub fn overdue(conn: &Connection, before: i64) -> Result<Vec<Waiting>, StoreError> {
     waiting(conn, sql::inbox::OVERDUE, before)

@@ -4,8 +4,8 @@
 
 use actix::dev::{MessageResponse, OneshotSender};
 use actix::{Actor, ActorFuture, AsyncContext, Context, Message};
-use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt, StreamExt};
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
@@ -51,10 +51,10 @@ impl<A: Actor<Context = Context<A>>> Crowd<A> {
         future: impl Future<Output = T> + 'static,
         then: impl FnOnce(T, &mut A, &mut Context<A>) + 'static,
     ) {
-        self.join(Box::pin(async move {
-            let result = future.await;
+        // Not an `async` block, which would keep room for the future twice: once captured, once as what it waits for.
+        self.join(Box::pin(future.map(move |result| {
             Box::new(move |actor: &mut A, ctx: &mut Context<A>| then(result, actor, ctx)) as Then<A>
-        }));
+        })));
     }
 
     /// Answers a message with what `future` gives.

@@ -3,7 +3,7 @@
 use actix_rt::{Arbiter, ArbiterHandle};
 use arc_swap::ArcSwap;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -34,16 +34,16 @@ impl GivenUp {
     ///
     /// A stuck thread that wakes up never gets further than the poll that it was stuck in: connections, calls and
     /// actors on it have been replaced, and what they still had to send has been settled without them.
-    pub async fn or<T>(self, life: impl Future<Output = T>) -> T {
-        let mut life = pin!(life);
-        poll_fn(|context| {
+    pub fn or<T>(self, life: impl Future<Output = T>) -> impl Future<Output = T> {
+        // Not an `async fn`, which would keep room for a life twice: once as its argument, once where it is pinned.
+        let mut life = Box::pin(life);
+        poll_fn(move |context| {
             let polled = life.as_mut().poll(context);
             while self.0.load(Ordering::Acquire) {
                 std::thread::park();
             }
             polled
         })
-        .await
     }
 }
 

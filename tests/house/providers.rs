@@ -161,6 +161,22 @@ async fn without_any_provider_each_conversation_is_told_once_and_answered_in_ord
 }
 
 #[actix_rt::test]
+async fn who_waits_for_a_model_that_says_nothing_is_told_once_and_answered_later() {
+    let upstream = openai::start(openai::Options::default()).unwrap();
+    upstream.set_script(vec![rule("silent", Some(2), Fault::Hang)]);
+    let rest = branch("silent", &upstream.base_url(), "idle_timeout = '2s'");
+    let office = Office::open(Setup { pipeline: "notice_after = '1s'", rest: &rest, ..Setup::default() }).await;
+    office.write("patient", "echo:silent").await;
+    let shown = office.replies("patient", 2).await;
+    assert!(shown[0].contains("in line"), "{shown:?}");
+    assert_eq!(shown[1], "silent");
+    office.write("lucky", "echo:silent").await;
+    assert_eq!(office.replies("lucky", 1).await, ["silent"], "a model that answers needs no notice");
+    let message = office.messages("patient").await.remove(0);
+    assert_eq!(details(&message, "noticed").count(), 1, "{message}");
+}
+
+#[actix_rt::test]
 async fn what_nobody_could_answer_gets_the_failure_reply_becomes_a_dead_letter_and_can_be_tried_again() {
     let upstream = openai::start(openai::Options::default()).unwrap();
     upstream.set_script(vec![rule("denied", None, status(401, None)), rule("failing", None, status(500, None))]);
