@@ -24,3 +24,13 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 mod upkeep;
+
+/// Settings of a property test: `cases` inputs, or as many as `PROPTEST_CASES` says for a longer run by hand.
+#[cfg(test)]
+fn properties(cases: u32) -> proptest::prelude::ProptestConfig {
+    let config = proptest::prelude::ProptestConfig::default();
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => config,
+        None => proptest::prelude::ProptestConfig { cases, ..config },
+    }
+}

@@ -123,7 +123,7 @@ pub struct Pipeline {
     pub aggregation: Duration,
     /// Characters of one message above which it is refused in words, 1 to 1000000. Default `8000`.
     pub max_input_chars: usize,
-    /// A message that waits longer than this for its turn gets one word that it is in line. Default `15s`.
+    /// A person who has read nothing of an answer for this long, in line or while the model is silent, gets one word to wait. Default `15s`.
     #[serde(deserialize_with = "duration")]
     pub notice_after: Duration,
     /// A message that could not be answered for this long gets the failure reply and becomes a dead letter. Default `1h`.
@@ -163,6 +163,9 @@ pub struct Replies {
     /// The turn waits because every slot is taken.
     /// Default `{ zh = "现在有点忙，你的消息已经排上队，稍后回复。", en = "It is busy right now; your message is in line." }`.
     pub busy: Words,
+    /// The model takes longer than `pipeline.notice_after`, or is silent.
+    /// Default `{ zh = "这个问题要花些时间，有了答案就发给你。", en = "This is taking a while; the answer comes as soon as it is there." }`.
+    pub slow: Words,
     /// No answer could be produced.
     /// Default `{ zh = "抱歉，这条消息没能得到回答，请稍后再试。", en = "Sorry, this message could not be answered. Please try again later." }`.
     pub failed: Words,
@@ -201,6 +204,10 @@ impl Default for Replies {
             busy: Words::new(
                 "现在有点忙，你的消息已经排上队，稍后回复。",
                 "It is busy right now; your message is in line.",
+            ),
+            slow: Words::new(
+                "这个问题要花些时间，有了答案就发给你。",
+                "This is taking a while; the answer comes as soon as it is there.",
             ),
             failed: Words::new(
                 "抱歉，这条消息没能得到回答，请稍后再试。",

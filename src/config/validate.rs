@@ -154,12 +154,13 @@ impl Rules {
         self.within(pipeline.max_input_chars, 1..=1_000_000, "pipeline.max_input_chars", "1 to 1000000");
         self.within(pipeline.burst_per_conversation, 1.., "pipeline.burst_per_conversation", "at least 1");
         let replies = &pipeline.replies;
-        let words: [(&str, &Words); 7] = [
+        let words: [(&str, &Words); 8] = [
             ("busy", &replies.busy),
             ("failed", &replies.failed),
             ("stopped", &replies.stopped),
             ("too_long", &replies.too_long),
             ("unsupported", &replies.unsupported),
+            ("slow", &replies.slow),
             ("too_many", &replies.too_many),
             ("fresh", &replies.fresh),
         ];

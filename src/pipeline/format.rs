@@ -382,7 +382,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(crate::properties(128))]
 
         #[test]
         fn parts_fit_and_lose_nothing(

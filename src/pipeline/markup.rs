@@ -308,7 +308,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(crate::properties(128))]
 
         #[test]
         fn any_text_renders_to_something(text in any::<String>()) {

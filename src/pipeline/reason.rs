@@ -123,7 +123,7 @@ fn patience(turn: &Turn, wiring: &Wiring) -> Duration {
 /// A model that takes long, or hangs, must not look like nobody: one word to the person, out within a poll of the pump.
 async fn tell_to_wait(turn: &mut Turn, wiring: &Wiring) {
     turn.told_to_wait = true;
-    let (now, notice) = (wiring.store.now(), turn.say(&turn.config.pipeline.replies.busy, Mark::Notice));
+    let (now, notice) = (wiring.store.now(), turn.say(&turn.config.pipeline.replies.slow, Mark::Notice));
     let head = Waiting::of(&turn.claim.head);
     if let Err(error) = wiring.store.write(move |conn| waiting::notice(conn, now, &head, notice)).await {
         tracing::warn!(message.id = turn.claim.head.id, %error, "a person could not be told to wait");

@@ -257,7 +257,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(crate::properties(64))]
 
         #[test]
         fn any_call_gives_a_value(is_get in any::<bool>(), query in any::<String>(), body in any::<Vec<u8>>(), now in any::<i64>()) {

@@ -345,7 +345,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(crate::properties(64))]
 
         #[test]
         fn whatever_is_sealed_opens(message in any::<String>(), salt in any::<[u8; 16]>(), nonce in "[a-z0-9]{0,12}") {

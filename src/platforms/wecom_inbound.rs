@@ -310,7 +310,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(128))]
+        #![proptest_config(crate::properties(128))]
 
         #[test]
         fn any_text_gives_a_value(xml in any::<String>(), content in any::<String>(), kind in "[a-z]{0,8}") {

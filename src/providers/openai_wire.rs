@@ -517,7 +517,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(256))]
+        #![proptest_config(crate::properties(256))]
 
         #[test]
         fn any_bytes_are_an_answer_or_an_error(

@@ -262,7 +262,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
+        #![proptest_config(crate::properties(64))]
 
         #[test]
         fn the_cheap_bound_is_never_below_the_count(text in "\\PC{0,60}") {
