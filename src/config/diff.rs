@@ -177,8 +177,8 @@ mod tests {
         let entries = proptest::collection::btree_map("[abc]", (0_u32..3, any::<bool>()), 0..4);
         (entries.clone(), entries.clone(), entries, 0_usize..3, 0_u64..3).prop_map(
             |(platforms, providers, knowledge, turns, high_water)| {
-                let mut config = Config::default();
-                config.providers = providers.iter().map(|(id, (weight, on))| provider(id, *weight, *on)).collect();
+                let providers = providers.iter().map(|(id, (weight, on))| provider(id, *weight, *on)).collect();
+                let mut config = Config { providers, ..Config::default() };
                 let platform = |(id, (rate, on)): (&String, &(u32, bool))| Platform {
                     id: id.clone(),
                     sends_per_minute: Some(*rate),
