@@ -7,7 +7,7 @@ use crate::platforms::{Preview, PreviewState};
 use crate::providers::manager::{Answered, Ask, Unanswered};
 use crate::providers::tokens::halved;
 use crate::providers::{Delta, Prompt, ProviderError};
-use crate::store::inbox::Release;
+use crate::store::inbox::{Fence, Release};
 use crate::store::waiting::{self, Waiting};
 use crate::supervise::{CallError, Port};
 use crate::telemetry::metrics;
@@ -123,9 +123,11 @@ fn patience(turn: &Turn, wiring: &Wiring) -> Duration {
 /// A model that takes long, or hangs, must not look like nobody: one word to the person, out within a poll of the pump.
 async fn tell_to_wait(turn: &mut Turn, wiring: &Wiring) {
     turn.told_to_wait = true;
-    let (now, notice) = (wiring.store.now(), turn.say(&turn.config.pipeline.replies.slow, Mark::Notice));
-    let head = Waiting::of(&turn.claim.head);
-    if let Err(error) = wiring.store.write(move |conn| waiting::notice(conn, now, &head, notice)).await {
+    let (store, head) = (&wiring.store, &turn.claim.head);
+    let (run, now, fence) = (store.run(), store.now(), Fence { id: head.id, attempt: head.attempt });
+    let (waiting, notice) = (Waiting::of(head), turn.say(&turn.config.pipeline.replies.slow, Mark::Notice));
+    let told = store.write(move |conn| waiting::notice_from_turn(conn, run, now, fence, &waiting, notice)).await;
+    if let Err(error) = told {
         tracing::warn!(message.id = turn.claim.head.id, %error, "a person could not be told to wait");
     }
 }

@@ -63,6 +63,19 @@ pub(super) fn waiting_of(row: &SqlRow<'_>) -> rusqlite::Result<Waiting> {
     })
 }
 
+/// As [`notice`], from the turn that has claimed the message. `Fenced` when another attempt owns it.
+pub fn notice_from_turn(
+    conn: &Connection,
+    run: i64,
+    now: i64,
+    fence: inbox::Fence,
+    waiting: &Waiting,
+    reply: ReplyText,
+) -> Result<(), StoreError> {
+    let is_ours = conn.prepare_cached(sql::inbox::IS_OURS)?.exists((fence.id, run, fence.attempt))?;
+    if is_ours { notice(conn, now, waiting, reply) } else { Err(StoreError::Fenced) }
+}
+
 /// Tells a waiting person one thing, once for all the rows that wait in the conversation.
 pub fn notice(conn: &Connection, now: i64, waiting: &Waiting, reply: ReplyText) -> Result<(), StoreError> {
     conn.prepare_cached(sql::inbox::NOTICED)?.execute([inbox::queue_of(&waiting.conversation, Lane::Normal)])?;

@@ -86,6 +86,7 @@ pub const GIVEN_UP: &str = "
     SELECT id, platform, conversation, text, reply_route FROM inbox INDEXED BY inbox_ready
      WHERE state = 'ready' AND received_at <= ?1 AND reason IS NOT NULL ORDER BY id LIMIT 200";
 pub const ROUTE_OF: &str = "SELECT id, platform, conversation, text, reply_route FROM inbox WHERE id = ?1";
+pub const IS_OURS: &str = "SELECT 1 FROM inbox WHERE id = ?1 AND owner = ?2 AND attempt = ?3 AND state = 'claimed'";
 pub const IS_READY: &str = "SELECT state = 'ready' FROM inbox WHERE id = ?1";
 pub const DIE: &str = "
     UPDATE inbox SET state = 'dead', reason = ?2, finished_at = ?3, owner = NULL
