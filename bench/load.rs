@@ -31,8 +31,14 @@ pub fn number_of(shown: &str) -> Option<usize> {
 
 /// Sealed callbacks, each a whole request for `address`; message `n` is written by member `n % members`.
 pub fn seal(address: &str, numbers: std::ops::Range<usize>, members: usize) -> Vec<Vec<u8>> {
+    seal_at_rate(address, numbers, members, f64::INFINITY)
+}
+
+/// The same, each with the time at which it is due: a callback that is minutes old is refused as stale.
+pub fn seal_at_rate(address: &str, numbers: std::ops::Range<usize>, members: usize, rate: f64) -> Vec<Vec<u8>> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let now = i64::try_from(now).unwrap();
+    let first = numbers.start;
     let request = |number: usize| {
         let callback = wecom::Callback {
             url: String::new(),
@@ -44,7 +50,7 @@ pub fn seal(address: &str, numbers: std::ops::Range<usize>, members: usize) -> V
             text: format!("echo:{}", answer(number)),
             msg_id: Some(format!("{number}")),
         };
-        let (query, body) = callback.seal(now).unwrap();
+        let (query, body) = callback.seal(now + ((number - first) as f64 / rate) as i64).unwrap();
         let length = body.len();
         let head = format!(
             "POST /hooks/wecom?{query} HTTP/1.1\r\nHost: {address}\r\nContent-Type: text/xml\r\nContent-Length: {length}\r\n\r\n"

@@ -1,6 +1,6 @@
 //! Steady messages while something happens to the gateway, and what became of them.
 
-use crate::load::{Pool, Sample, number_of, seal};
+use crate::load::{Pool, Sample, number_of, seal_at_rate};
 use crate::world::World;
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -26,7 +26,7 @@ impl Traffic {
         scene: impl Future<Output = T>,
     ) -> (Self, T) {
         let count = (rate * longest.as_secs_f64()) as usize;
-        let pool = Pool::new(address, seal(address, first..first + count, MEMBERS), 64);
+        let pool = Pool::new(address, seal_at_rate(address, first..first + count, MEMBERS, rate), 64);
         let stop = Cell::new(false);
         let playing = async {
             tokio::time::sleep(Duration::from_secs(1)).await;

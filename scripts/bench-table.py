@@ -38,7 +38,8 @@ def table(rows, head):
     yield f"| {what} | {measured} | {limit} |"
     yield "|---|---|---|"
     for row in rows:
-        origin = command.format(row=row["row"], day=row["measured_at"][:10])
+        arguments = row["row"] + (" --quick" if row["quick"] else "")
+        origin = command.format(row=arguments, day=row["measured_at"][:10])
         yield f"| **{row['what']}**<br>{origin} | | |"
         for value in row["values"]:
             text, reached = bar(value)

@@ -37,6 +37,7 @@ struct Sum {
     long: Vec<f64>,
     lost: usize,
     doubled: usize,
+    refused: usize,
 }
 
 impl Sum {
@@ -44,6 +45,7 @@ impl Sum {
         self.faults += faults.len();
         self.lost += traffic.lost();
         self.doubled += traffic.doubled();
+        self.refused += traffic.refused();
         for fault in faults {
             let delay = traffic.answering_after(fault.at);
             let delays = if matches!(fault.kind, "panic" | "stop") { &mut self.brief } else { &mut self.long };
@@ -74,6 +76,7 @@ pub async fn run(wish: &Wish) -> Vec<Row> {
         .value("answering after a hang or block, p99", percentile(&mut sum.long, 0.99), "ms", Bar::AtMost(10_000.0))
         .none_of("acknowledged and lost", sum.lost)
         .none_of("answered twice", sum.doubled)
+        .none_of("refused", sum.refused)
         .note(format!("{RATE} messages/s; each actor fails once in {} s, kinds interleaved", PACE.as_secs()))
         .note("a supervisor's children restart with it, and a blocked thread's actors move together");
     vec![row]
