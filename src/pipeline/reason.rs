@@ -7,7 +7,7 @@ use crate::platforms::{Preview, PreviewState};
 use crate::providers::manager::{Answered, Ask, Unanswered};
 use crate::providers::tokens::halved;
 use crate::providers::{Delta, Prompt, ProviderError};
-use crate::store::inbox::{Fence, Release};
+use crate::store::inbox::Release;
 use crate::store::waiting::{self, Waiting};
 use crate::supervise::{CallError, Port};
 use crate::telemetry::metrics;
@@ -124,7 +124,7 @@ fn patience(turn: &Turn, wiring: &Wiring) -> Duration {
 async fn tell_to_wait(turn: &mut Turn, wiring: &Wiring) {
     turn.told_to_wait = true;
     let (store, head) = (&wiring.store, &turn.claim.head);
-    let (run, now, fence) = (store.run(), store.now(), Fence { id: head.id, attempt: head.attempt });
+    let (run, now, fence) = (store.run(), store.now(), head.fence());
     let (waiting, notice) = (Waiting::of(head), turn.say(&turn.config.pipeline.replies.slow, Mark::Notice));
     let told = store.write(move |conn| waiting::notice_from_turn(conn, run, now, fence, &waiting, notice)).await;
     if let Err(error) = told {

@@ -168,6 +168,13 @@ pub struct Row {
     pub noticed: bool,
 }
 
+impl Row {
+    /// What a write for this attempt must match.
+    pub fn fence(&self) -> Fence {
+        Fence { id: self.id, attempt: self.attempt }
+    }
+}
+
 /// Rows that share one turn, oldest first; never empty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {
@@ -183,7 +190,7 @@ impl Claim {
 
     /// What every finishing write must match.
     pub fn fences(&self) -> Vec<Fence> {
-        self.rows().map(|row| Fence { id: row.id, attempt: row.attempt }).collect()
+        self.rows().map(Row::fence).collect()
     }
 
     /// The newest row: the reply answers this one.
