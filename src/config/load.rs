@@ -4,7 +4,7 @@ use super::de::Why;
 use super::mask::{MASK, is_secret};
 use super::tree::{LISTS, Node, Value, join};
 use super::validate::{Kinds, validate};
-use super::{Config, Enabled, KindRule, Problem, Secret, interpolate, overrides};
+use super::{Config, Problem, interpolate, overrides, resolve};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -88,7 +88,7 @@ pub fn load(source: &Source, env: &Env, read_file: ReadFile<'_>, kinds: &Kinds) 
     // A value with a problem of its own is not judged a second time by the rules.
     let mut judged: BTreeSet<String> = problems.iter().map(|problem| problem.key.clone()).collect();
     let mut config = read_structs(&mut root, &mut problems, &mut judged);
-    let mut warnings = resolve_auto(&mut config, kinds);
+    let mut warnings = resolve::auto(&mut config, kinds);
     for finding in validate(&config, kinds) {
         let spot = root.spot(&finding.path);
         if !judged.contains(&spot.key) {
@@ -99,8 +99,8 @@ pub fn load(source: &Source, env: &Env, read_file: ReadFile<'_>, kinds: &Kinds) 
         problems.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
         return Err(problems);
     }
-    resolve_paths(&mut config, folder);
-    warnings.extend(unanswered(&config));
+    resolve::paths(&mut config, folder);
+    warnings.extend(resolve::unanswered(&config));
     Ok(Loaded { config, warnings })
 }
 
@@ -191,62 +191,6 @@ fn brackets(key: &str, found: &Node) -> Option<String> {
     }
 }
 
-/// Turns every `auto` into on or off; each component that is off for want of a credential is a warning.
-fn resolve_auto(config: &mut Config, kinds: &Kinds) -> Vec<String> {
-    fn resolve<T>(rules: &[KindRule<T>], kind: &str, section: &T) -> Enabled {
-        let rule = rules.iter().find(|rule| rule.name == kind);
-        match rule.and_then(|rule| (rule.credential)(section)).map(Secret::is_empty) {
-            Some(true) => Enabled::Off,
-            _ => Enabled::On,
-        }
-    }
-    let mut warnings = Vec::new();
-    for platform in config.platforms.iter_mut().filter(|platform| platform.enabled == Enabled::Auto) {
-        platform.enabled = resolve(&kinds.platforms, &platform.kind, platform);
-        if !platform.enabled.is_on() {
-            warnings.push(format!("platform `{}` is off: its credential is empty", platform.id));
-        }
-    }
-    for provider in config.providers.iter_mut().filter(|provider| provider.enabled == Enabled::Auto) {
-        provider.enabled = resolve(&kinds.providers, &provider.kind, provider);
-        if !provider.enabled.is_on() {
-            warnings.push(format!("provider `{}` is off: its credential is empty", provider.id));
-        }
-    }
-    warnings
-}
-
-/// Joins relative paths to the folder of the file.
-fn resolve_paths(config: &mut Config, folder: &Path) {
-    let join = |path: &str| folder.join(path).to_string_lossy().into_owned();
-    config.storage.data_dir = folder.join(&config.storage.data_dir);
-    if let Some(path) = config.storage.url.strip_prefix("sqlite://") {
-        config.storage.url = format!("sqlite://{}", join(path));
-    }
-    for path in config.knowledge.iter_mut().flat_map(|knowledge| &mut knowledge.paths) {
-        if !path.starts_with("builtin:") {
-            *path = join(path);
-        }
-    }
-}
-
-/// Says what a valid configuration leaves unanswered.
-fn unanswered(config: &Config) -> Vec<String> {
-    let mut warnings = Vec::new();
-    if config.active_platforms().next().is_none() {
-        warnings.push("no platform is on: nobody can write to this gateway".to_owned());
-    }
-    if config.assistants.is_empty() {
-        warnings.push("there is no assistant: no message gets an answer".to_owned());
-    }
-    for assistant in &config.assistants {
-        if !config.active_providers().any(|provider| assistant.providers.contains(&provider.id)) {
-            warnings.push(format!("assistant `{}` cannot answer: none of its providers is on", assistant.id));
-        }
-    }
-    warnings
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixtures::{env, lines, load_text, load_with};
@@ -291,15 +235,6 @@ mod tests {
         assert_eq!(config.telemetry.log_format, LogFormat::Json);
         assert_eq!(config.platforms[0].access, Access::Token);
         assert_eq!(config.assistants[0].temperature, Some(1.0));
-    }
-
-    #[test]
-    fn paths_are_relative_to_the_file() {
-        let text = "[storage]\ndata_dir = 'd'\n[[knowledge]]\nid = 'k'\npaths = ['docs', '/abs', 'builtin:guide']\n";
-        let config = loads(text, &Env::new());
-        assert_eq!(config.storage.data_dir, Path::new("/etc/mindbot/d"));
-        assert_eq!(config.storage.url, "sqlite:///etc/mindbot/data/mindbot.db");
-        assert_eq!(config.knowledge[0].paths, ["/etc/mindbot/docs", "/abs", "builtin:guide"]);
     }
 
     #[test]
@@ -382,78 +317,6 @@ mod tests {
     }
 
     #[test]
-    fn overrides_stand_above_the_file() {
-        let file = "[server]\nworkers = 2\n[[providers]]\nid = 'my-gpt'\nkind = 'openai'\napi_key_file = 'key'\n";
-        let config = loads(
-            file,
-            &env(&[
-                ("MINDBOT_SERVER__WORKERS", "3"),
-                ("MINDBOT_SERVER__CHAOS", "true"),
-                ("MINDBOT_STORAGE__DATA_DIR", "/d"),
-                ("MINDBOT_PROVIDERS__MY_GPT__API_KEY", "${NOT_EXPANDED}"),
-                ("MINDBOT_PROVIDERS__MY_GPT__MODELS", "['a', 'b']"),
-                ("MINDBOT_PIPELINE__REPLIES__BUSY__EN", "wait"),
-                ("MINDBOT_PIPELINE__REPLIES__BUSY__ZH", "等"),
-                ("MINDBOT_ADMIN_TOKEN", "no override: a single underscore"),
-            ]),
-        );
-        assert_eq!((config.server.workers, config.server.chaos), (Some(3), true));
-        assert_eq!(config.storage.data_dir, Path::new("/d"));
-        assert_eq!(config.providers[0].api_key.expose(), "${NOT_EXPANDED}");
-        assert_eq!(config.providers[0].models, ["a", "b"]);
-        assert_eq!(config.pipeline.replies.busy.en, "wait");
-    }
-
-    #[test]
-    fn overrides_that_lead_nowhere() {
-        let file = "[[providers]]\nid = 'a-b'\nkind = 'local'\n[[providers]]\nid = 'a_b'\nkind = 'local'\n\
-                    [[platforms]]\nid = 'web'\nkind = 'web'\n";
-        let table = [
-            (
-                "unknown key",
-                ("MINDBOT_SERVER__BND", "x"),
-                "0:0 server.bnd: unknown key (set by MINDBOT_SERVER__BND) | did you mean `bind`?",
-            ),
-            (
-                "unknown section",
-                ("MINDBOT_SERVR__BIND", "x"),
-                "0:0 servr: unknown key (set by MINDBOT_SERVR__BIND) | did you mean `server`?",
-            ),
-            (
-                "unknown entry",
-                ("MINDBOT_PLATFORMS__WEP__KIND", "web"),
-                "0:0 platforms.wep.kind: no entry of `platforms` has this name (set by MINDBOT_PLATFORMS__WEP__KIND) \
-                 | entries are named by id, with `_` for `-`: `web`",
-            ),
-            (
-                "two entries",
-                ("MINDBOT_PROVIDERS__A_B__WEIGHT", "1"),
-                "0:0 providers.a_b.weight: more than one entry of `providers` has this name (set by \
-                 MINDBOT_PROVIDERS__A_B__WEIGHT) | ids that differ only in case, `-` or `_` cannot be told apart here",
-            ),
-            (
-                "wrong type",
-                ("MINDBOT_SERVER__WORKERS", "many"),
-                "0:0 server.workers: expected a whole number, 0 or more, found text (set by MINDBOT_SERVER__WORKERS)",
-            ),
-            (
-                "no key",
-                ("MINDBOT_SERVER__", "x"),
-                "0:0 server.: names no key (set by MINDBOT_SERVER__) \
-                 | levels are separated by one `__`, as in MINDBOT_SERVER__BIND",
-            ),
-            (
-                "out of range",
-                ("MINDBOT_PIPELINE__TURNS", "0"),
-                "0:0 pipeline.turns: must be 1 to 100000 (set by MINDBOT_PIPELINE__TURNS)",
-            ),
-        ];
-        for (case, pair, expected) in table {
-            assert_eq!(lines(load_with(file, &env(&[pair]))), [expected], "{case}");
-        }
-    }
-
-    #[test]
     fn secrets_come_from_files_and_numbers_from_variables() {
         let text = "[[platforms]]\nid = 'wecom'\nkind = 'wecom'\nagent_id = '${AGENT}'\nsecret_file = '${NAME}'\ntoken = 't'\n";
         let config = loads(text, &env(&[("AGENT", "1000002"), ("NAME", "key")]));
@@ -485,29 +348,6 @@ mod tests {
         assert_eq!(read_secret_file(&path).unwrap().len(), 64 << 10);
         std::fs::write(&path, "x".repeat((64 << 10) + 1)).unwrap();
         assert_eq!(read_secret_file(&path).unwrap_err().to_string(), "larger than 64 KiB");
-    }
-
-    #[test]
-    fn what_is_off_needs_no_credential() {
-        let entry = |enabled: &str, key: &str| {
-            format!("[[providers]]\nid = 'p'\nkind = 'openai'\nenabled = {enabled}\napi_key = '{key}'\n")
-        };
-        let table = [
-            ("auto without", entry("'auto'", ""), Ok(false)),
-            ("auto with", entry("'auto'", "k"), Ok(true)),
-            ("auto from a variable", entry("'${NO:-auto}'", ""), Ok(false)),
-            ("off", entry("false", "k"), Ok(false)),
-            ("off, with a variable that is not set", entry("false", "${NO}"), Ok(false)),
-            ("on with", entry("true", "k"), Ok(true)),
-            ("on without", entry("true", ""), Err("5:11 providers.p.api_key: must not be empty".to_owned())),
-        ];
-        for (case, text, expected) in table {
-            let found = match load_text(&text) {
-                Ok(loaded) => Ok(loaded.config.active_providers().count() == 1),
-                Err(problems) => Err(lines(Err(problems)).join("\n")),
-            };
-            assert_eq!(found, expected, "{case}");
-        }
     }
 
     #[test]
@@ -558,11 +398,6 @@ mod tests {
                 prop_assert!(!problems.is_empty());
                 prop_assert!(problems.iter().all(|problem| problem.line >= 1 && problem.column >= 1));
             }
-        }
-
-        #[test]
-        fn any_override_is_applied_or_refused(name in "MINDBOT_[A-Z_]{0,30}", value in ".{0,20}") {
-            let _ = load_with(&Source::embedded().text, &Env::from([(name, value)]));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! `settings` and `entries` hold the documented structs; their doc comments *are* `docs/configuration.md`.
 //! `load` runs the way from text to `Config`: `tree` (TOML with places) → `interpolate` → `overrides` →
-//! `de` (structs) → `validate`. `diff` plans a reload, `mask` hides secrets in a text, `problem` prints errors.
+//! `de` (structs) → `resolve` and `validate`. `diff` plans a reload, `mask` hides secrets in a text, `problem` prints errors.
 //! Everything here is a pure function; a restart loses nothing.
 
 mod de;
@@ -16,6 +16,8 @@ mod load;
 mod mask;
 mod overrides;
 mod problem;
+mod resolve;
+mod rules;
 pub mod secret;
 mod settings;
 mod tree;
@@ -30,6 +32,7 @@ pub use problem::{Problem, report};
 pub use secret::Secret;
 use serde::Deserialize;
 pub use settings::{LogFormat, Pipeline, Replies, Security, Server, Storage, Telemetry, Words};
+use std::sync::Arc;
 pub use validate::{KindRule, Kinds};
 pub use words::is_chinese;
 
@@ -47,7 +50,8 @@ pub struct Config {
     pub telemetry: Telemetry,
     pub platforms: Vec<Platform>,
     pub providers: Vec<Provider>,
-    pub assistants: Vec<Assistant>,
+    /// Shared, because every turn holds its own.
+    pub assistants: Vec<Arc<Assistant>>,
     pub routes: Vec<Route>,
     pub knowledge: Vec<Knowledge>,
 }

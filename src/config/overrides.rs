@@ -83,3 +83,93 @@ fn set(table: &mut Node, keys: &str, mut fresh: Node) -> Result<(), Refusal> {
     children.push(created);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{env, lines, load_with};
+    use super::*;
+    use crate::config::Source;
+    use proptest::prelude::*;
+    use std::path::Path;
+
+    #[test]
+    fn overrides_stand_above_the_file() {
+        let file = "[server]\nworkers = 2\n[[providers]]\nid = 'my-gpt'\nkind = 'openai'\napi_key_file = 'key'\n";
+        let config = load_with(
+            file,
+            &env(&[
+                ("MINDBOT_SERVER__WORKERS", "3"),
+                ("MINDBOT_SERVER__CHAOS", "true"),
+                ("MINDBOT_STORAGE__DATA_DIR", "/d"),
+                ("MINDBOT_PROVIDERS__MY_GPT__API_KEY", "${NOT_EXPANDED}"),
+                ("MINDBOT_PROVIDERS__MY_GPT__MODELS", "['a', 'b']"),
+                ("MINDBOT_PIPELINE__REPLIES__BUSY__EN", "wait"),
+                ("MINDBOT_PIPELINE__REPLIES__BUSY__ZH", "等"),
+                ("MINDBOT_ADMIN_TOKEN", "no override: a single underscore"),
+            ]),
+        )
+        .unwrap()
+        .config;
+        assert_eq!((config.server.workers, config.server.chaos), (Some(3), true));
+        assert_eq!(config.storage.data_dir, Path::new("/d"));
+        assert_eq!(config.providers[0].api_key.expose(), "${NOT_EXPANDED}");
+        assert_eq!(config.providers[0].models, ["a", "b"]);
+        assert_eq!(config.pipeline.replies.busy.en, "wait");
+    }
+
+    #[test]
+    fn overrides_that_lead_nowhere() {
+        let file = "[[providers]]\nid = 'a-b'\nkind = 'local'\n[[providers]]\nid = 'a_b'\nkind = 'local'\n\
+                    [[platforms]]\nid = 'web'\nkind = 'web'\n";
+        let table = [
+            (
+                "unknown key",
+                ("MINDBOT_SERVER__BND", "x"),
+                "0:0 server.bnd: unknown key (set by MINDBOT_SERVER__BND) | did you mean `bind`?",
+            ),
+            (
+                "unknown section",
+                ("MINDBOT_SERVR__BIND", "x"),
+                "0:0 servr: unknown key (set by MINDBOT_SERVR__BIND) | did you mean `server`?",
+            ),
+            (
+                "unknown entry",
+                ("MINDBOT_PLATFORMS__WEP__KIND", "web"),
+                "0:0 platforms.wep.kind: no entry of `platforms` has this name (set by MINDBOT_PLATFORMS__WEP__KIND) \
+                 | entries are named by id, with `_` for `-`: `web`",
+            ),
+            (
+                "two entries",
+                ("MINDBOT_PROVIDERS__A_B__WEIGHT", "1"),
+                "0:0 providers.a_b.weight: more than one entry of `providers` has this name (set by \
+                 MINDBOT_PROVIDERS__A_B__WEIGHT) | ids that differ only in case, `-` or `_` cannot be told apart here",
+            ),
+            (
+                "wrong type",
+                ("MINDBOT_SERVER__WORKERS", "many"),
+                "0:0 server.workers: expected a whole number, 0 or more, found text (set by MINDBOT_SERVER__WORKERS)",
+            ),
+            (
+                "no key",
+                ("MINDBOT_SERVER__", "x"),
+                "0:0 server.: names no key (set by MINDBOT_SERVER__) \
+                 | levels are separated by one `__`, as in MINDBOT_SERVER__BIND",
+            ),
+            (
+                "out of range",
+                ("MINDBOT_PIPELINE__TURNS", "0"),
+                "0:0 pipeline.turns: must be 1 to 100000 (set by MINDBOT_PIPELINE__TURNS)",
+            ),
+        ];
+        for (case, pair, expected) in table {
+            assert_eq!(lines(load_with(file, &env(&[pair]))), [expected], "{case}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_override_is_applied_or_refused(name in "MINDBOT_[A-Z_]{0,30}", value in ".{0,20}") {
+            let _ = load_with(&Source::embedded().text, &Env::from([(name, value)]));
+        }
+    }
+}

@@ -3,10 +3,9 @@
 //! A rule names the path of the value at fault (`providers.0.weight`); `load` turns paths into lines and columns.
 
 use super::problem::{did_you_mean, listed};
+use super::rules::{Finding, Rules};
 use super::settings::days;
 use super::{Access, Assistant, Config, Knowledge, Platform, Provider, Route, Secret, Server, Words};
-use std::fmt::Display;
-use std::ops::RangeBounds;
 use std::time::Duration;
 use url::Url;
 
@@ -25,18 +24,6 @@ pub struct KindRule<T> {
 pub struct Kinds {
     pub platforms: Vec<KindRule<Platform>>,
     pub providers: Vec<KindRule<Provider>>,
-}
-
-/// Kinds and stores of the documented format that this version may not have.
-const LATER_KINDS: [&str; 7] = ["dingtalk", "wecom-bot", "wecom-kf", "dify", "coze", "langchain", "chroma"];
-
-/// A broken rule.
-#[derive(Debug, PartialEq)]
-pub(super) struct Finding {
-    /// Steps with dots between them, entries by position: `providers.0.weight`.
-    pub path: String,
-    pub message: String,
-    pub hint: Option<String>,
 }
 
 /// Checks every rule. `auto` must have been resolved.
@@ -69,41 +56,7 @@ pub(super) fn validate(config: &Config, kinds: &Kinds) -> Vec<Finding> {
     rules.broken
 }
 
-/// The rules, and those found broken.
-#[derive(Default)]
-struct Rules {
-    broken: Vec<Finding>,
-}
-
 impl Rules {
-    fn say(&mut self, path: impl Into<String>, message: impl Into<String>, hint: Option<String>) {
-        self.broken.push(Finding { path: path.into(), message: message.into(), hint });
-    }
-
-    fn must(&mut self, holds: bool, path: impl Into<String>, message: &str, hint: &str) {
-        if !holds {
-            self.say(path, message, Some(hint.to_owned()));
-        }
-    }
-
-    fn within<T: PartialOrd>(&mut self, value: T, range: impl RangeBounds<T>, path: impl Into<String>, words: &str) {
-        if !range.contains(&value) {
-            self.say(path, format!("must be {words}"), None);
-        }
-    }
-
-    fn maybe_within<T: PartialOrd>(
-        &mut self,
-        value: Option<T>,
-        range: impl RangeBounds<T>,
-        path: impl Into<String>,
-        words: &str,
-    ) {
-        if let Some(value) = value {
-            self.within(value, range, path, words);
-        }
-    }
-
     fn server(&mut self, server: &Server) {
         let hint = "write an IP address and a port, such as 127.0.0.1:8080 or [::1]:8080";
         self.must(server.address().is_some(), "server.bind", "not an address to listen on", hint);
@@ -186,23 +139,6 @@ impl Rules {
         }
     }
 
-    /// Ids are present, well formed and unique within their section.
-    fn ids<'a>(&mut self, section: &str, ids: impl Iterator<Item = &'a str>) {
-        let mut seen: Vec<&str> = Vec::new();
-        for (index, id) in ids.enumerate() {
-            let path = format!("{section}.{index}.id");
-            let allowed = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '-' | '_');
-            if id.is_empty() {
-                self.say(path, "must be given", Some("add id = \"…\", a name of your choice".to_owned()));
-            } else if id.len() > 64 || !id.chars().all(allowed) {
-                self.say(path, "not an id", Some("use 1 to 64 letters, digits, `-` and `_`".to_owned()));
-            } else if seen.contains(&id) {
-                self.say(path, format!("another entry of `{section}` has the same id"), None);
-            }
-            seen.push(id);
-        }
-    }
-
     /// Finds the rule for a kind, or says that there is none.
     fn kind<'k, T>(&mut self, at: &str, kind: &str, rules: &'k [KindRule<T>]) -> Option<&'k KindRule<T>> {
         let found = rules.iter().find(|rule| rule.name == kind);
@@ -210,17 +146,6 @@ impl Rules {
             self.word(&format!("{at}.kind"), kind, "kind", rules.iter().map(|rule| rule.name));
         }
         found
-    }
-
-    /// Says that a word is none of the known ones.
-    fn word<'a>(&mut self, path: &str, word: &str, what: &str, known: impl Iterator<Item = &'a str> + Clone) {
-        let all = format!("one of {}", listed(known.clone()));
-        let (message, hint) = match word {
-            "" => ("must be given".to_owned(), all),
-            later if LATER_KINDS.contains(&later) => (format!("this {what} is not supported by this version yet"), all),
-            other => (format!("unknown {what}"), did_you_mean(other, known).unwrap_or(all)),
-        };
-        self.say(path, message, Some(hint));
     }
 
     fn platform(&mut self, at: &str, platform: &Platform, server: &Server, kinds: &[KindRule<Platform>]) {
@@ -307,16 +232,6 @@ impl Rules {
         }
         self.within(knowledge.top_k, 1..=20, format!("{at}.top_k"), "1 to 20");
         self.within(knowledge.chunk_chars, 100..=20_000, format!("{at}.chunk_chars"), "100 to 20000");
-    }
-
-    /// Says that an id is missing, or names nothing. While an entry has no id of its own, nobody can tell.
-    fn refers<'a>(&mut self, path: &str, id: &str, what: impl Display, known: impl Iterator<Item = &'a str> + Clone) {
-        if !id.is_empty() && known.clone().any(|other| other == id || other.is_empty()) {
-            return;
-        }
-        let hint = did_you_mean(id, known.clone()).unwrap_or_else(|| format!("there are {}", listed(known)));
-        let message = if id.is_empty() { "must be given".to_owned() } else { format!("there is no such {what}") };
-        self.say(path, message, Some(hint));
     }
 }
 

@@ -5,6 +5,7 @@
 pub mod web;
 pub mod wecom;
 mod wecom_api;
+mod wecom_callback;
 mod wecom_codes;
 pub mod wecom_crypto;
 mod wecom_inbound;

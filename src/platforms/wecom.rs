@@ -4,12 +4,9 @@
 //! and the calls in flight, whose parts the outbox settles by [`UnknownRule::RepeatOnceFlagged`].
 
 use super::wecom_api::Api;
-use super::wecom_crypto::{Envelope, Stamp, echo, encrypted_element};
-use super::wecom_inbound::{Origin, decode};
-use super::{
-    Call, Deliver, Delivered, Dialect, Ingress, Kind, Limits, Opened, PlatformError, Ports, Probe, Rejection,
-    UnknownRule, Wiring,
-};
+use super::wecom_callback::Callback;
+use super::wecom_crypto::Envelope;
+use super::{Deliver, Delivered, Dialect, Ingress, Kind, Limits, PlatformError, Ports, Probe, UnknownRule, Wiring};
 use crate::config::{self, ReplyFormat};
 use crate::domain::InstanceId;
 use crate::supervise::{Answer, ChildSpec, Control, Crowd, card, contained, obey};
@@ -64,48 +61,6 @@ fn check(section: &config::Platform) -> Vec<(&'static str, String)> {
         problems.push(("encoding_aes_key", problem.to_string()));
     }
     problems
-}
-
-/// The webhook side of one application.
-struct Callback {
-    platform: String,
-    agent_id: i64,
-    envelope: Envelope,
-    skew: Duration,
-}
-
-impl Callback {
-    /// `None` for secrets that [`check`] refuses: no platform runs without them.
-    fn new(section: &config::Platform, skew: Duration) -> Option<Self> {
-        if section.token.is_empty() || section.corp_id.is_empty() {
-            return None;
-        }
-        let envelope = Envelope::new(&section.token, &section.encoding_aes_key, &section.corp_id).ok()?;
-        Some(Self { platform: section.id.clone(), agent_id: section.agent_id, envelope, skew })
-    }
-}
-
-impl Ingress for Callback {
-    /// A GET is WeCom's URL verification and is answered with the decrypted `echostr`; a POST brings one event and is
-    /// answered with an empty body. A genuine POST that cannot be read is acknowledged and logged: WeCom would only
-    /// send it again.
-    fn open(&self, call: Call<'_>) -> Result<Opened, Rejection> {
-        let stamp = Stamp::of(call.query)?;
-        if call.is_get {
-            let ack = self.envelope.open(&stamp, &echo(call.query)?, call.now, self.skew)?;
-            return Ok(Opened { events: Vec::new(), ack });
-        }
-        let xml = self.envelope.open(&stamp, encrypted_element(call.body)?, call.now, self.skew)?;
-        let origin = Origin { platform: &self.platform, agent_id: self.agent_id, now: call.now };
-        let events = match decode(&xml, &origin) {
-            Ok(event) => vec![event],
-            Err(reason) => {
-                tracing::warn!(platform.id = self.platform, %reason, "acknowledged a genuine callback that is unreadable");
-                Vec::new()
-            }
-        };
-        Ok(Opened { events, ack: String::new() })
-    }
 }
 
 /// The adapter of one application.
@@ -166,22 +121,21 @@ impl Handler<Deliver> for WeCom {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Begun, OutPart};
     use super::*;
     use crate::config::Secret;
-    use crate::domain::{Deadline, InboundKind};
+    use crate::domain::Deadline;
     use crate::egress;
     use crate::simulate::wecom::{Options, Script, StandIn, start};
     use crate::supervise::{Thread, Transient};
     use actix::Addr;
     use futures_util::future::join_all;
-    use proptest::prelude::*;
     use serde_json::{Value, json};
 
     const SECRET: &str = "canary-of-the-secret";
 
-    fn section() -> config::Platform {
+    pub fn section() -> config::Platform {
         config::Platform {
             id: "sales".into(),
             kind: "wecom".into(),
@@ -192,10 +146,6 @@ mod tests {
             encoding_aes_key: Secret::new("CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ"),
             ..config::Platform::default()
         }
-    }
-
-    fn vectors(file: &str) -> Value {
-        serde_json::from_str(file).unwrap()
     }
 
     #[test]
@@ -218,52 +168,6 @@ mod tests {
             assert_eq!(keys, expected, "{case}");
             let runs = (KIND.ingress)(&section, Duration::ZERO).is_some();
             assert!(runs || !keys.is_empty(), "{case}: refused without a word");
-        }
-    }
-
-    #[test]
-    fn callbacks_are_opened_or_refused() {
-        let vectors = vectors(include_str!("../../tests/fixtures/wecom/wecom_crypto.json"));
-        let (get, post) = (&vectors["url_verification"][0], &vectors["post_cases"][0]);
-        let ingress = (KIND.ingress)(&section(), Duration::from_secs(300)).unwrap();
-        let query = get["query"].as_str().unwrap();
-        let verified = ingress.open(Call { is_get: true, query, body: b"", now: 1_409_659_600 }).unwrap();
-        assert_eq!(verified, Opened { events: Vec::new(), ack: get["expect_body"].as_str().unwrap().into() });
-        let (query, body) = (post["query"].as_str().unwrap(), post["body"].as_str().unwrap());
-        let opened = ingress.open(Call { is_get: false, query, body: body.as_bytes(), now: 1_700_000_001 }).unwrap();
-        let event = &opened.events[0];
-        assert_eq!((event.text.as_str(), event.kind), ("你好 <b>&amp;", InboundKind::Message));
-        assert_eq!(event.external_id, "wecom:1000002:7123456789012345678");
-        assert_eq!(opened.ack, "");
-        let refused = |query: &str, body: &str, now| {
-            ingress.open(Call { is_get: false, query, body: body.as_bytes(), now }).unwrap_err()
-        };
-        assert!(matches!(refused(query, body, 1_700_000_302), Rejection::Stale(-301)));
-        assert!(matches!(refused(query, &body.replace("cpVez", "cpVey"), 1_700_000_001), Rejection::Forged(_)));
-        assert!(matches!(refused(query, "<xml/>", 1_700_000_001), Rejection::Malformed(_)));
-        assert!(matches!(refused("timestamp=1&nonce=2", body, 1_700_000_001), Rejection::Malformed(_)));
-    }
-
-    #[test]
-    fn a_genuine_callback_that_is_unreadable_is_not_asked_for_again() {
-        let section = section();
-        let envelope = Envelope::new(&section.token, &section.encoding_aes_key, &section.corp_id).unwrap();
-        let encrypted = envelope.encrypt([1; 16], "<!DOCTYPE x [<!ENTITY a 'b'>]><xml><MsgType>text</MsgType></xml>");
-        let query = format!("msg_signature={}&timestamp=5&nonce=n", envelope.sign("5", "n", &encrypted));
-        let body = format!("<xml><Encrypt>{encrypted}</Encrypt></xml>");
-        let ingress = (KIND.ingress)(&section, Duration::ZERO).unwrap();
-        let opened = ingress.open(Call { is_get: false, query: &query, body: body.as_bytes(), now: 5 });
-        assert_eq!(opened, Ok(Opened { events: Vec::new(), ack: String::new() }));
-    }
-
-    proptest! {
-        #![proptest_config(crate::properties(64))]
-
-        #[test]
-        fn any_call_gives_a_value(is_get in any::<bool>(), query in any::<String>(), body in any::<Vec<u8>>(), now in any::<i64>()) {
-            let ingress = (KIND.ingress)(&section(), Duration::from_secs(300)).unwrap();
-            let opened = ingress.open(Call { is_get, query: &query, body: &body, now });
-            prop_assert!(opened.is_err());
         }
     }
 
@@ -368,7 +272,8 @@ mod tests {
 
     #[actix_rt::test]
     async fn every_code_does_what_is_documented() {
-        let vectors = vectors(include_str!("../../tests/fixtures/wecom/error_actions.json"));
+        let vectors: Value =
+            serde_json::from_str(include_str!("../../tests/fixtures/wecom/error_actions.json")).unwrap();
         let (wecom, stand_in) = adapter(json!([])).await;
         for case in vectors["wecom"].as_array().unwrap() {
             let (code, action) = (case["code"].as_i64().unwrap(), case["action"].as_str().unwrap());

@@ -7,6 +7,8 @@ mod holdback;
 mod local;
 pub mod manager;
 pub mod openai;
+mod openai_client;
+mod openai_error;
 mod openai_wire;
 pub(crate) mod sse;
 pub mod tokens;

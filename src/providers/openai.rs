@@ -2,37 +2,18 @@
 //!
 //! A restart loses the calls in flight, which their turns repeat, and the open connections.
 
-use super::openai_wire::{Complaint, Reply, request, retry_after};
-use super::sse::Scanner;
-use super::{Complete, Delta, Kind, Probe, Prompt, ProviderError};
-use crate::config::{self, Secret};
+use super::openai_client::{Service, bearer};
+use super::{Complete, Kind, Probe, ProviderError};
+use crate::config;
 use crate::domain::{InstanceId, Usage};
-use crate::egress;
 use crate::supervise::{Answer, ChildSpec, Control, Crowd, Port, card, contained, obey};
 use actix::{Actor, Context, Handler};
-use bytes::Bytes;
 use futures_util::FutureExt;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
-use std::error::Error;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio::time::{sleep_until, timeout};
 
 pub static KIND: Kind =
     Kind { name: "openai", card: &CARD, check, credential: |section| Some(&section.api_key), spec, probe: Some(probe) };
-
-const BASE_URL: &str = "https://api.openai.com/v1";
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// The most that is read of an error's body, and of a completion that comes whole.
-const MAX_ERROR: usize = 64 * 1024;
-const MAX_WHOLE: usize = 4 * 1024 * 1024;
-/// How long the end of a finished body is waited for, so that its connection can be used again.
-const TAIL_WAIT: Duration = Duration::from_millis(20);
-const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
 fn check(section: &config::Provider) -> Vec<(&'static str, String)> {
     let mut problems = Vec::new();
@@ -49,15 +30,6 @@ fn check(section: &config::Provider) -> Vec<(&'static str, String)> {
         problems.push(("base_url", "must begin with `http://` or `https://`".to_owned()));
     }
     problems
-}
-
-fn bearer(key: &Secret) -> Option<HeaderValue> {
-    if !key.expose().bytes().all(|byte| byte.is_ascii_graphic()) {
-        return None;
-    }
-    let mut value = HeaderValue::try_from(format!("Bearer {}", key.expose())).ok()?;
-    value.set_sensitive(true);
-    Some(value)
 }
 
 fn spec(section: &Arc<config::Provider>, complete: &Port<Complete>) -> ChildSpec {
@@ -127,241 +99,18 @@ impl Handler<Complete> for OpenAi {
     }
 }
 
-/// What every call of one incarnation shares.
-struct Service {
-    client: reqwest::Client,
-    url: String,
-    headers: HeaderMap,
-    id: String,
-    model: String,
-    idle_timeout: Duration,
-    /// For taking it out of what the upstream says.
-    key: Secret,
-}
-
-impl Service {
-    /// Lists the models, which costs nothing and needs a key that works.
-    async fn probe(&self) -> Result<String, String> {
-        let url = self.url.replace("/chat/completions", "/models");
-        let asked = self.client.get(&url).headers(self.headers.clone()).timeout(PROBE_WITHIN).send().await;
-        let status = asked.map_err(|error| format!("cannot be reached: {}", error.without_url()))?.status();
-        match status {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!("`api_key` is refused (HTTP {status})")),
-            // Not every compatible server lists its models.
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => {
-                Ok("answers, but does not list its models".into())
-            }
-            _ if status.is_success() => Ok("answers, and takes the key".into()),
-            _ => Err(format!("answers with HTTP {status}; check `base_url`")),
-        }
-    }
-
-    fn new(section: &config::Provider) -> Result<Self, String> {
-        let base = section.base_url.as_ref().map_or(BASE_URL, url::Url::as_str).trim_end_matches('/');
-        let authorization = bearer(&section.api_key).ok_or("`api_key` cannot be sent in a header")?;
-        let model = section.models.first().cloned().ok_or("`models` is empty")?;
-        let headers = [
-            (AUTHORIZATION, authorization),
-            (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-            (ACCEPT, HeaderValue::from_static("text/event-stream")),
-            // A compressor in between would hold the stream's small pieces back.
-            (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
-        ];
-        Ok(Self {
-            client: egress::client(section.connect_timeout.unwrap_or(CONNECT_TIMEOUT))?,
-            url: format!("{base}/chat/completions"),
-            headers: HeaderMap::from_iter(headers),
-            id: section.id.clone(),
-            model,
-            idle_timeout: section.idle_timeout.unwrap_or(IDLE_TIMEOUT),
-            key: section.api_key.clone(),
-        })
-    }
-
-    /// Runs one call until it is answered, cancelled or late; dropping it closes the upstream socket.
-    async fn complete(&self, call: Complete) -> Result<Usage, ProviderError> {
-        let Complete { prompt, deadline, deltas } = call;
-        let mut shown = 0;
-        let outcome = tokio::select! {
-            biased;
-            () = deltas.closed() => Err(ProviderError::Cancelled),
-            () = sleep_until(deadline.instant()) => Err(ProviderError::TimedOut("the turn's time was up".into())),
-            outcome = self.ask(prompt, &deltas, &mut shown) => outcome,
-        };
-        outcome.map_err(|error| self.without_key(once_shown(error, shown)))
-    }
-
-    async fn ask(
-        &self,
-        prompt: Arc<Prompt>,
-        deltas: &mpsc::Sender<Delta>,
-        shown: &mut usize,
-    ) -> Result<Usage, ProviderError> {
-        let model = prompt.model.clone().unwrap_or_else(|| self.model.clone());
-        let body = request(&model, &prompt);
-        // The prompt may be large, and the answer may be long in coming.
-        drop(prompt);
-        let prompt_bytes = body.len();
-        let mut response = self.send(body).await?;
-        let mut reply = Reply::default();
-        match media_type(response.headers()) {
-            "text/event-stream" | "" => self.read_events(&mut response, &mut reply, deltas, shown).await?,
-            // Some services do not stream, and some answer an error with a 200.
-            "application/json" => {
-                reply.take(&self.read_whole(&mut response, MAX_WHOLE).await?)?;
-                show(&mut reply, deltas, shown).await?;
-            }
-            other => {
-                let other = other.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
-                return Err(ProviderError::Garbage(format!("`{other}` instead of an event stream")));
-            }
-        }
-        reply.bill(format!("{}/{model}", self.id), prompt_bytes)
-    }
-
-    /// Sends the request and waits for a 200.
-    async fn send(&self, body: Vec<u8>) -> Result<Response, ProviderError> {
-        let sending = self.client.post(&self.url).headers(self.headers.clone()).body(body).send();
-        let answer = timeout(self.idle_timeout, sending).await.map_err(|_| self.fell_silent())?;
-        let mut response = answer.map_err(|error| ProviderError::Unavailable(reason(error)))?;
-        if response.status() == StatusCode::OK {
-            return Ok(response);
-        }
-        let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
-        let wait = retry_after(header("retry-after-ms"), header(RETRY_AFTER.as_str()), jiff::Timestamp::now());
-        let status = response.status().as_u16();
-        // What the status says is true even when the body cannot be read.
-        let body = self.read_whole(&mut response, MAX_ERROR).await.unwrap_or_default();
-        Err(Complaint::of_body(&body).meaning(Some(status), wait))
-    }
-
-    async fn read_events(
-        &self,
-        response: &mut Response,
-        reply: &mut Reply,
-        deltas: &mpsc::Sender<Delta>,
-        shown: &mut usize,
-    ) -> Result<(), ProviderError> {
-        let mut scanner = Scanner::default();
-        while let Some(chunk) = self.next_chunk(response).await? {
-            let taken = take_events(&mut scanner, &chunk, reply);
-            // What came in one piece is shown in one piece, also what came before an error.
-            show(reply, deltas, shown).await?;
-            taken?;
-            if reply.is_done {
-                // A body read to its end gives its connection back; nothing is lost if the end does not come.
-                drop(timeout(TAIL_WAIT, response.chunk()).await);
-                return Ok(());
-            }
-        }
-        // A last event without its empty line counts if it is whole; half of one is a cut stream.
-        if let Ok(Some(last)) = scanner.finish() {
-            drop(reply.take(last));
-            show(reply, deltas, shown).await?;
-        }
-        Ok(())
-    }
-
-    /// Reads a body of at most `limit` bytes; a longer one is garbage.
-    async fn read_whole(&self, response: &mut Response, limit: usize) -> Result<Vec<u8>, ProviderError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.next_chunk(response).await? {
-            if body.len() + chunk.len() > limit {
-                return Err(ProviderError::Garbage(format!("a body of more than {limit} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(body)
-    }
-
-    async fn next_chunk(&self, response: &mut Response) -> Result<Option<Bytes>, ProviderError> {
-        let chunk = timeout(self.idle_timeout, response.chunk()).await.map_err(|_| self.fell_silent())?;
-        chunk.map_err(|error| ProviderError::Unavailable(reason(error)))
-    }
-
-    fn fell_silent(&self) -> ProviderError {
-        ProviderError::Unavailable(format!("no byte for {} s", self.idle_timeout.as_secs_f64()))
-    }
-
-    /// Takes the key out of an upstream's own words.
-    fn without_key(&self, error: ProviderError) -> ProviderError {
-        let clean = |text: String| text.replace(self.key.expose(), "***");
-        match error {
-            ProviderError::RateLimited { after, reason } => ProviderError::RateLimited { after, reason: clean(reason) },
-            ProviderError::Cut { shown, reason } => ProviderError::Cut { shown, reason: clean(reason) },
-            ProviderError::Unavailable(text) => ProviderError::Unavailable(clean(text)),
-            ProviderError::Misconfigured(text) => ProviderError::Misconfigured(clean(text)),
-            ProviderError::TooLong(text) => ProviderError::TooLong(clean(text)),
-            ProviderError::Rejected(text) => ProviderError::Rejected(clean(text)),
-            ProviderError::Garbage(text) => ProviderError::Garbage(clean(text)),
-            other => other,
-        }
-    }
-}
-
-fn take_events(scanner: &mut Scanner, chunk: &[u8], reply: &mut Reply) -> Result<(), ProviderError> {
-    let mut rest = chunk;
-    while let Some(event) = scanner.next(&mut rest).map_err(|error| ProviderError::Garbage(error.to_string()))? {
-        reply.take(event)?;
-        if reply.is_done {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// Sends on what has been read. A full channel pauses us, and through us the upstream's socket.
-async fn show(reply: &mut Reply, deltas: &mpsc::Sender<Delta>, shown: &mut usize) -> Result<(), ProviderError> {
-    if reply.text.is_empty() {
-        return Ok(());
-    }
-    let text = std::mem::take(&mut reply.text);
-    let chars = text.chars().count();
-    deltas.send(text).await.map_err(|_| ProviderError::Cancelled)?;
-    *shown += chars;
-    Ok(())
-}
-
-/// Once text has been shown, an error that another attempt could mend is a cut: asking again would show it twice.
-fn once_shown(error: ProviderError, shown: usize) -> ProviderError {
-    match error {
-        ProviderError::Unavailable(_)
-        | ProviderError::RateLimited { .. }
-        | ProviderError::Misconfigured(_)
-        | ProviderError::TooLong(_)
-        | ProviderError::Garbage(_)
-            if shown > 0 =>
-        {
-            ProviderError::Cut { shown, reason: error.to_string() }
-        }
-        other => other,
-    }
-}
-
-fn media_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
-}
-
-/// Why a request failed, down to the first cause: "connection refused" helps, "error sending request" does not.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        text = format!("{text}: {deeper}");
-        cause = deeper.source();
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Secret;
     use crate::domain::Deadline;
-    use crate::providers::{Line, Role};
+    use crate::egress;
+    use crate::providers::{Delta, Line, Prompt, Role};
     use crate::simulate::openai::{Fault, Options, Rule, Running, start};
     use std::sync::atomic::Ordering;
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+    use tokio::time::timeout;
 
     fn stand_in(script: Vec<Rule>) -> Running {
         egress::install_tls();
