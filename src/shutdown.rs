@@ -32,7 +32,7 @@ pub async fn drain(running: Running) {
     flush(&state.store, end - timeout / 6).await;
     switches.no_sends.store(true, Ordering::Release);
     wait_for_none(&switches.sends, end - timeout / 10).await;
-    state.draining.send_replace(true);
+    state.draining.cancel();
     tokio::time::sleep(FAREWELL.min(timeout / 10)).await;
     server.stop(false).await;
     drop(leash);

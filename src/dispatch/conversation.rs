@@ -1,4 +1,4 @@
-//! One conversation while it has something to do: runs its turns one at a time, and stops them on command.
+//! One conversation while it has something to do: runs its turns one at a time.
 //!
 //! Made by the dispatcher on demand, never restarted. A lost one costs its turn, which runs again from the inbox.
 
@@ -13,18 +13,17 @@ use crate::supervise::{Control, card, contained, obey};
 use crate::telemetry::metrics;
 use actix::{Actor, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use std::sync::Arc;
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// Runs one turn from the claimed rows to the committed reply.
 #[derive(Debug, Message)]
 #[rtype(result = "TurnEnd")]
-pub struct RunTurn(pub Arc<Claim>);
-
-/// Stops the turn that is running, if one is: what has been said so far becomes the reply.
-#[derive(Debug, Clone, Copy, Message)]
-#[rtype(result = "()")]
-pub struct StopTurn;
+pub struct RunTurn {
+    pub claim: Arc<Claim>,
+    /// Stops this turn, at any time: what has been said so far becomes the reply.
+    pub stop: CancellationToken,
+}
 
 /// How a turn ended, as far as the dispatcher cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,20 +54,19 @@ impl TurnEnd {
 pub struct Conversation {
     wiring: Wiring,
     nudges: Nudges,
-    stop: watch::Sender<bool>,
 }
 
 impl Conversation {
     pub fn new(wiring: Wiring, nudges: Nudges) -> Self {
-        Self { wiring, nudges, stop: watch::Sender::new(false) }
+        Self { wiring, nudges }
     }
 }
 
 card! {
-    Conversation takes [RunTurn, StopTurn, Control];
+    Conversation takes [RunTurn, Control];
     instances: "conversation/<key>",
     asks: "`Search` (retriever), `Ask` (manager), `Preview` (platform); commits reply and rows in the store.",
-    when_full: "`RunTurn` 1, `StopTurn` 4. Never full for `RunTurn`: the dispatcher gives it one turn at a time. `StopTurn`: the stop is already on its way.",
+    when_full: "`RunTurn` 1. Never full: the dispatcher gives it one turn at a time.",
     lost: "The turn that was running; its rows go back with a strike, and the third strike makes a dead letter.",
     stuck: "One chat waits, others go on. Look at the trace of its oldest message: the last step names the stage.",
 }
@@ -85,22 +83,13 @@ impl Handler<Control> for Conversation {
     }
 }
 
-impl Handler<StopTurn> for Conversation {
-    type Result = ();
-
-    fn handle(&mut self, _: StopTurn, _: &mut Context<Self>) {
-        self.stop.send_replace(true);
-    }
-}
-
 impl Handler<RunTurn> for Conversation {
     type Result = ResponseActFuture<Self, TurnEnd>;
 
-    fn handle(&mut self, RunTurn(claim): RunTurn, _: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, RunTurn { claim, stop }: RunTurn, _: &mut Context<Self>) -> Self::Result {
         #[cfg(feature = "chaos-tests")]
         crate::sabotage::trip_in("conversation", &claim.head.text);
-        self.stop = watch::Sender::new(false);
-        let turn = Box::new(Turn::new(claim, &self.wiring, self.stop.subscribe()));
+        let turn = Box::new(Turn::new(claim, &self.wiring, stop));
         let (wiring, nudges) = (self.wiring.clone(), self.nudges.clone());
         Box::pin(run(turn, wiring, nudges).into_actor(self))
     }

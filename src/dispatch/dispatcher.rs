@@ -3,7 +3,7 @@
 //! A restart loses the running turns of its conversations; their rows go back without a strike and run again.
 
 use super::Nudges;
-use super::conversation::{Conversation, RunTurn, StopTurn, TurnEnd};
+use super::conversation::{Conversation, RunTurn, TurnEnd};
 use super::intake::NEW;
 use super::office::{Office, Term};
 use crate::domain::{InstanceId, Lane, Mark, ReplyText};
@@ -11,13 +11,14 @@ use crate::pipeline::Wiring;
 use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{StoreError, history};
-use crate::supervise::{CallError, ChildSpec, Control, Crowd, Port, Pulse, Thread, Transient, card, obey};
+use crate::supervise::{CallError, ChildSpec, Control, Crowd, Inject, Port, Pulse, Thread, Transient, card, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// A lost nudge costs this much.
 const POLL: Duration = Duration::from_secs(1);
@@ -44,7 +45,8 @@ pub struct DispatcherWiring {
 struct Talk {
     child: Transient,
     run: Port<RunTurn>,
-    stop: Port<StopTurn>,
+    /// Stops the turn that was given last.
+    stop: CancellationToken,
     /// When the running turn began; `None` while idle.
     busy_since: Option<Instant>,
 }
@@ -185,11 +187,13 @@ impl Dispatcher {
         let wiring = &self.wiring;
         let talk = self.talks.entry(key.clone()).or_insert_with(|| new_talk(&key, wiring));
         talk.busy_since = Some(Instant::now());
+        talk.stop = CancellationToken::new();
+        let stop = talk.stop.clone();
         let work = self.term.begin();
         let within = self.wiring.turns.directory.load().config.pipeline.turn_timeout + GRACE;
         let (port, fences) = (talk.run.clone(), claim.fences());
         let running = async move {
-            let end = port.ask(RunTurn(Arc::new(claim)), within).await;
+            let end = port.ask(RunTurn { claim: Arc::new(claim), stop }, within).await;
             drop(work);
             end
         };
@@ -297,15 +301,14 @@ impl Dispatcher {
 }
 
 fn new_talk(key: &str, wiring: &DispatcherWiring) -> Talk {
-    let (run, stop) = (Port::new("RunTurn", 1), Port::new("StopTurn", 4));
+    let run = Port::new("RunTurn", 1);
     let id = InstanceId::new(crate::domain::Family::Conversation, key);
     let (turns, nudges) = (wiring.turns.clone(), wiring.nudges.clone());
-    let spec =
-        ChildSpec::of(id, move || Conversation::new(turns.clone(), nudges.clone())).fills(&run).fills(&stop).build();
-    Talk { child: Transient::start(&spec, &wiring.thread), run, stop, busy_since: None }
+    let spec = ChildSpec::of(id, move || Conversation::new(turns.clone(), nudges.clone())).fills(&run).build();
+    Talk { child: Transient::start(&spec, &wiring.thread), run, stop: CancellationToken::new(), busy_since: None }
 }
 
-async fn run_command(wiring: &Wiring, claim: &Claim, stop: Option<Port<StopTurn>>) -> Result<(), StoreError> {
+async fn run_command(wiring: &Wiring, claim: &Claim, stop: Option<CancellationToken>) -> Result<(), StoreError> {
     let head = &claim.head;
     let replies = wiring.directory.load().config.pipeline.replies.clone();
     let (run, now, fences) = (wiring.store.run(), wiring.store.now(), claim.fences());
@@ -338,16 +341,16 @@ async fn run_command(wiring: &Wiring, claim: &Claim, stop: Option<Port<StopTurn>
     });
     obeyed.await?;
     if let Some(stop) = stop {
-        let _ = stop.ask(StopTurn, Duration::from_secs(5)).await;
+        stop.cancel();
     }
     Ok(())
 }
 
 card! {
-    Dispatcher takes [Control];
+    Dispatcher takes [Inject, Control];
     instances: "core/dispatcher",
-    asks: "`RunTurn` and `StopTurn`, through the ports of the conversation; claims rows of the inbox.",
-    when_full: "Nobody calls it; a nudge that is lost costs one poll of a second. Turns beyond `pipeline.turns` wait on disk.",
+    asks: "`RunTurn`, through the port of the conversation; claims rows of the inbox.",
+    when_full: "`Inject` (drills): refused as busy. A nudge that is lost costs one poll of a second. Turns beyond `pipeline.turns` wait on disk.",
     lost: "Its conversations and their turns; the rows go back without a strike and run again.",
     stuck: "`mindbot_queue_depth` of the inbox grows while `turns` does not. Look at its state, then at `pipeline.turns`.",
 }
@@ -368,5 +371,18 @@ impl Handler<Control> for Dispatcher {
 
     fn handle(&mut self, control: Control, ctx: &mut Context<Self>) {
         obey(control, ctx);
+    }
+}
+
+impl Handler<Inject> for Dispatcher {
+    type Result = bool;
+
+    /// For drills: makes a conversation fail while it runs a turn.
+    fn handle(&mut self, Inject(id, fault): Inject, ctx: &mut Context<Self>) -> bool {
+        let key = id.as_str().strip_prefix("conversation/").unwrap_or_default();
+        let running = self.talks.get_mut(key).filter(|talk| talk.busy_since.is_some());
+        let Some(pulse) = running.and_then(|talk| talk.child.pulse()) else { return false };
+        ctx.spawn(actix::fut::wrap_future(pulse.fail(fault)));
+        true
     }
 }

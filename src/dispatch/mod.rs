@@ -8,7 +8,7 @@ mod intake;
 mod office;
 mod outbox_pump;
 
-pub use conversation::{Conversation, RunTurn, StopTurn, TurnEnd};
+pub use conversation::{Conversation, RunTurn, TurnEnd};
 pub use dispatcher::{Dispatcher, DispatcherWiring};
 pub use intake::Intake;
 pub use office::Office;

@@ -24,7 +24,6 @@ pub struct ChatStream {
     app: App,
     conversation: String,
     subscription: Subscription,
-    drain: tokio::sync::watch::Receiver<bool>,
     said: i64,
     answered: i64,
     seen_parts: HashSet<i64>,
@@ -47,7 +46,6 @@ impl ChatStream {
         let (said, answered) = position.unwrap_or((0, 0));
         Self {
             subscription: app.hub.subscribe(conversation),
-            drain: app.draining.subscribe(),
             conversation: conversation.to_owned(),
             said,
             answered,
@@ -77,7 +75,7 @@ impl ChatStream {
         if self.version.is_some() {
             tokio::select! {
                 () = self.subscription.changed() => {}
-                _ = self.drain.wait_for(|draining| *draining) => {
+                () = self.app.draining.cancelled() => {
                     self.ended = true;
                     return Bytes::from(event("notice", None, &json!({ "kind": "draining", "message": null,
                         "text": "正在重启，稍后自动恢复。 Restarting; this page reconnects by itself." })));

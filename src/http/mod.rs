@@ -46,7 +46,7 @@ use std::net::TcpListener;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Time for a client to send the head of its request.
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
@@ -68,7 +68,7 @@ pub struct AppState {
     /// Turns that run now.
     pub turns: Office,
     /// Raised when open event streams have to end.
-    pub draining: watch::Sender<bool>,
+    pub draining: CancellationToken,
 }
 
 /// The state, once the start has got that far; requests before are told to come back.

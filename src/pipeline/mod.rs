@@ -23,7 +23,7 @@ use crate::store::trace::Step;
 use crate::supervise::Port;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 
 /// Whom the stages may ask.
 #[derive(Clone)]
@@ -59,9 +59,9 @@ pub struct Turn {
     pub platform: Option<PlatformEntry>,
     pub deadline: Deadline,
     /// Raised when the person wants no answer any more.
-    pub cancelled: watch::Receiver<bool>,
+    pub stop: CancellationToken,
     pub question: String,
-    pub assistant: Option<Assistant>,
+    pub assistant: Option<Arc<Assistant>>,
     pub passages: Vec<Passage>,
     pub degraded: bool,
     /// True once the person was told to wait.
@@ -87,7 +87,7 @@ enum Stage {
 const STAGES: [Stage; 5] = [Stage::Validate, Stage::Route, Stage::Retrieve, Stage::Prompt, Stage::Reason];
 
 impl Turn {
-    pub fn new(claim: Arc<Claim>, wiring: &Wiring, cancelled: watch::Receiver<bool>) -> Self {
+    pub fn new(claim: Arc<Claim>, wiring: &Wiring, stop: CancellationToken) -> Self {
         let snapshot = wiring.directory.load();
         let question = claim.rows().map(|row| row.text.as_str()).collect::<Vec<_>>().join("\n");
         Self {
@@ -96,7 +96,7 @@ impl Turn {
             config: snapshot.config.clone(),
             told_to_wait: claim.head.noticed,
             claim,
-            cancelled,
+            stop,
             question,
             assistant: None,
             passages: Vec::new(),

@@ -34,7 +34,7 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
     let mut lines: Vec<Line> = past.into_iter().flat_map(both_sides).collect();
     lines.push(Line { role: Role::User, text: turn.question.clone() });
     turn.prompt = Arc::new(Prompt {
-        system: assistant.system_prompt,
+        system: assistant.system_prompt.clone(),
         lines,
         passages: turn.passages.clone(),
         temperature: assistant.temperature,
@@ -129,7 +129,8 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
     use std::sync::atomic::Ordering;
-    use tokio::sync::{oneshot, watch};
+    use tokio::sync::oneshot;
+    use tokio_util::sync::CancellationToken;
 
     /// A pipeline whose only provider talks to a stand-in.
     struct Bench {
@@ -172,7 +173,8 @@ mod tests {
             let manage = ChildSpec::of(managing, move || ProviderManager::new(lineup.clone())).fills(&manager).build();
             let leashes = [provider, manage].map(keep).into();
             let assistant = Assistant { id: "a".into(), providers: vec!["gpt".into()], ..Assistant::default() };
-            let config = Config { providers: vec![section], assistants: vec![assistant], ..Config::default() };
+            let config =
+                Config { providers: vec![section], assistants: vec![Arc::new(assistant)], ..Config::default() };
             let snapshot = Snapshot { config: Arc::new(config), ..Snapshot::default() };
             let directory = Directory::new(snapshot);
             let wiring = Wiring { store, directory, retriever: Port::new("Search", 1), manager };
@@ -181,8 +183,8 @@ mod tests {
 
         /// Runs one turn: the reply, and the details of the trace by step.
         async fn turn(&self, question: &str) -> (ReplyText, BTreeMap<&'static str, Value>) {
-            let (_keep, cancelled) = watch::channel(false);
-            let mut turn = Turn::new(Arc::new(Claim { head: row(question), merged: vec![] }), &self.wiring, cancelled);
+            let claim = Arc::new(Claim { head: row(question), merged: vec![] });
+            let mut turn = Turn::new(claim, &self.wiring, CancellationToken::new());
             let Outcome::Answer { reply, .. } = run(&mut turn, &self.wiring).await else {
                 panic!("no answer: {:?}", turn.steps)
             };

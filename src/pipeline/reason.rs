@@ -78,7 +78,7 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
     let candidates = turn.assistant.as_ref().map(|assistant| assistant.providers.clone()).unwrap_or_default();
     let ask = Ask { candidates, prompt: turn.prompt.clone(), deadline: turn.deadline, deltas };
     let asked = wiring.manager.ask(ask, turn.deadline.left());
-    let mut cancelled = turn.cancelled.clone();
+    let stop = turn.stop.clone();
     let mut screen = Screen::of(turn);
     screen.show(PreviewState::Working);
     let patience_ends = Instant::now() + patience(turn, wiring);
@@ -86,7 +86,7 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
     let answer = loop {
         tokio::select! {
             biased;
-            _ = cancelled.wait_for(|cancelled| *cancelled) => {
+            () = stop.cancelled() => {
                 // Closing our end cancels the call, all the way to the upstream socket.
                 return Round::Stopped;
             }

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
 
 /// How long [`Port::ask`] waits for an actor that is just being restarted.
 pub const RESTART_PATIENCE: Duration = Duration::from_millis(250);
@@ -58,7 +59,7 @@ pub(super) struct Calls(Arc<CallsInner>);
 #[derive(Default)]
 struct CallsInner {
     running: AtomicUsize,
-    abandoned: watch::Sender<bool>,
+    abandoned: CancellationToken,
 }
 
 impl Calls {
@@ -68,7 +69,7 @@ impl Calls {
 
     /// Ends every call at once as `Died`, and gives its permit back: the thread that would answer is stuck.
     pub fn abandon(&self) {
-        self.0.abandoned.send_replace(true);
+        self.0.abandoned.cancel();
     }
 
     fn begin(&self) -> RunningCall {
@@ -86,12 +87,8 @@ impl RunningCall {
         M: Message + Send + 'static,
         M::Result: Send,
     {
-        let mut abandoned = self.0.abandoned.subscribe();
-        tokio::select! {
-            biased;
-            answer = peer.recipient.send(message) => answer,
-            _ = abandoned.wait_for(|abandoned| *abandoned) => Err(MailboxError::Closed),
-        }
+        let answer = self.0.abandoned.run_until_cancelled(peer.recipient.send(message)).await;
+        answer.unwrap_or(Err(MailboxError::Closed))
     }
 }
 
