@@ -57,7 +57,7 @@ impl Frequencies {
     fn weight(&self, unit: &Unit) -> f64 {
         let own = unit.own.iter().filter_map(|term| self.known(term)).max();
         let by_synonym = || {
-            let rarest = |terms: &Vec<String>| terms.iter().map(|term| self.known(term)).min().flatten();
+            let rarest = |terms: &&[String]| terms.iter().map(|term| self.known(term)).min().flatten();
             unit.synonyms.iter().filter_map(rarest).max()
         };
         let share = match unit.character {

@@ -1,36 +1,36 @@
 //! Words that mean nearly the same when somebody asks how a thing works. General on purpose: no entry belongs to one
 //! document or one question. Pure data.
 
+use super::terms::{of_text, stem};
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Characters of the longest Chinese phrase below.
 pub const LONGEST: usize = 4;
 
-/// Other words for an English word, given as its stem.
-pub fn of_word(stem: &str) -> impl Iterator<Item = &'static str> {
-    others(stem)
-}
-
-/// Other phrases for a Chinese phrase.
-pub fn of_phrase(phrase: &str) -> impl Iterator<Item = &'static str> {
-    let own = phrase.to_owned();
-    others(phrase).filter(move |other| *other != own)
-}
-
-fn others(key: &str) -> impl Iterator<Item = &'static str> {
+/// The terms of each word or phrase that means nearly the same as `key`: a Chinese phrase, or the stem of an English
+/// word.
+pub fn of(key: &str) -> Vec<&'static [String]> {
     let groups = index().get(key).map(Vec::as_slice).unwrap_or_default();
-    groups.iter().flat_map(|group| group.split_whitespace())
+    let others = groups.iter().flat_map(|group| group.iter()).filter(|member| member.key != key);
+    others.map(|member| member.terms.as_slice()).collect()
 }
 
-/// Groups by each member, English ones by their stem.
-fn index() -> &'static HashMap<String, Vec<&'static str>> {
-    static INDEX: OnceLock<HashMap<String, Vec<&'static str>>> = OnceLock::new();
+struct Member {
+    key: String,
+    terms: Vec<String>,
+}
+
+/// Groups by the key of each member.
+fn index() -> &'static HashMap<String, Vec<Arc<[Member]>>> {
+    static INDEX: OnceLock<HashMap<String, Vec<Arc<[Member]>>>> = OnceLock::new();
     INDEX.get_or_init(|| {
-        let mut index: HashMap<String, Vec<&'static str>> = HashMap::new();
+        let mut index: HashMap<String, Vec<Arc<[Member]>>> = HashMap::new();
         for group in GROUPS.lines() {
-            for member in group.split_whitespace() {
-                index.entry(super::terms::stem(member)).or_default().push(group);
+            let member = |word: &str| Member { key: stem(word), terms: of_text(word) };
+            let group: Arc<[Member]> = group.split_whitespace().map(member).collect();
+            for member in group.iter() {
+                index.entry(member.key.clone()).or_default().push(group.clone());
             }
         }
         index
@@ -162,13 +162,15 @@ mod tests {
     #[test]
     fn every_member_leads_to_its_group_and_none_is_longer_than_promised() {
         for member in GROUPS.split_whitespace() {
-            assert!(others(&super::super::terms::stem(member)).any(|other| other == member), "{member}");
+            assert!(index().contains_key(&stem(member)), "{member}");
             if !member.is_ascii() {
                 assert!(member.chars().count() <= LONGEST, "{member}");
             }
         }
-        assert!(of_word("launch").any(|other| other == "start"));
-        assert!(of_phrase("拷贝").any(|other| other == "备份"));
-        assert!(of_phrase("拷贝").all(|other| other != "拷贝"));
+        let has = |key: &str, terms: &[&str]| of(key).iter().any(|other| *other == terms);
+        assert!(has("launch", &["start"]) && !has("launch", &["launch"]));
+        assert!(has("拷贝", &["备份"]) && !has("拷贝", &["拷贝"]));
+        assert!(has("删除", &["删"]) && has("还原", &["恢复"]));
+        assert!(of("zebra").is_empty());
     }
 }

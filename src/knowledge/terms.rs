@@ -2,6 +2,7 @@
 //! characters. No dictionary. The same rules read documents and questions. Pure.
 
 use super::{fillers, synonyms};
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Units of a question that count, at most; a pasted page is cut here.
@@ -22,8 +23,8 @@ enum Stretch {
 
 /// Whether a character belongs to a script that is written without spaces.
 pub fn is_ideographic(c: char) -> bool {
-    c.is_alphanumeric()
-        && matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}')
+    matches!(c, '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3134f}')
+        && c.is_alphanumeric()
 }
 
 fn stretches(text: &str) -> Vec<Stretch> {
@@ -39,9 +40,7 @@ fn stretches(text: &str) -> Vec<Stretch> {
         }
         if !in_word && !word.is_empty() {
             let is_name = word.chars().skip(usize::from(begins_sentence)).any(char::is_uppercase);
-            let word = std::mem::take(&mut word).to_lowercase();
-            let word = word.chars().filter(|c| c.is_alphanumeric()).collect();
-            found.push(Stretch::Word { word, is_name });
+            found.push(Stretch::Word { word: lower_case(std::mem::take(&mut word)), is_name });
             begins_sentence = false;
         }
         begins_sentence |= matches!(c, '.' | '!' | '?' | '\n' | ':' | '。' | '！' | '？' | '：');
@@ -52,6 +51,15 @@ fn stretches(text: &str) -> Vec<Stretch> {
         }
     }
     found
+}
+
+fn lower_case(mut word: String) -> String {
+    if word.is_ascii() {
+        word.make_ascii_lowercase();
+        return word;
+    }
+    // The small form of a letter may be a letter and a mark.
+    word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect()
 }
 
 /// The terms of a text in order, repeats included.
@@ -82,12 +90,12 @@ pub fn stem(word: &str) -> String {
         return word.to_owned();
     }
     let singular = match word {
-        w if w.ends_with("ies") && w.len() > 4 => format!("{}y", cut(w, 3)),
+        w if w.ends_with("ies") && w.len() > 4 => Cow::Owned(format!("{}y", cut(w, 3))),
         w if w.ends_with("sses") || w.ends_with("xes") || w.ends_with("ches") || w.ends_with("shes") => {
             cut(w, 2).into()
         }
         w if w.ends_with('s') && !w.ends_with("ss") && !w.ends_with("us") && !w.ends_with("is") => cut(w, 1).into(),
-        w => w.to_owned(),
+        w => w.into(),
     };
     let bare = ["ation", "ing", "ed"].iter().find_map(|ending| {
         let rest = singular.strip_suffix(ending)?;
@@ -125,7 +133,7 @@ pub struct Unit {
     /// Terms of which any one in a passage covers the unit whole.
     pub own: Vec<String>,
     /// Other words for it: each list of terms must be in the passage together.
-    pub synonyms: Vec<Vec<String>>,
+    pub synonyms: Vec<&'static [String]>,
     /// The character itself, for a unit of a run.
     pub character: Option<char>,
     /// A character with nothing but fillers around it.
@@ -140,7 +148,7 @@ impl Unit {
     /// How far a passage covers the unit, 0 to 1.
     pub fn credit(&self, passage: &PassageTerms) -> f64 {
         let best = |terms: &[String]| terms.iter().map(|term| passage.credit(term)).fold(0.0, f64::max);
-        let all = |terms: &Vec<String>| terms.iter().map(|term| passage.credit(term)).fold(1.0, f64::min);
+        let all = |terms: &&[String]| terms.iter().map(|term| passage.credit(term)).fold(1.0, f64::min);
         let by_synonym = self.synonyms.iter().filter(|terms| !terms.is_empty()).map(all).fold(0.0, f64::max);
         let has_character = self.character.is_some_and(|c| !self.is_function && passage.characters.contains(&c));
         let by_character = if has_character { LONE_CHARACTER } else { 0.0 };
@@ -148,11 +156,11 @@ impl Unit {
     }
 }
 
-/// What a passage offers, for [`Unit::credit`].
+/// What a passage offers to one question, for [`Unit::credit`].
 pub struct PassageTerms {
-    /// Terms in sight.
+    /// Terms of the question that are in sight.
     shown: HashSet<String>,
-    /// Terms of the index words, with the credit that they give.
+    /// Those among the index words, with the credit that they give.
     aliases: HashMap<String, f64>,
     characters: HashSet<char>,
     /// Whether a good part of it is written in characters.
@@ -160,7 +168,7 @@ pub struct PassageTerms {
 }
 
 impl PassageTerms {
-    /// Reads what is shown of a passage, and its index words with regard to a question's terms.
+    /// Reads what is shown of a passage, and its index words, with regard to a question's terms.
     ///
     /// An index entry counts by how much of it the question has: `delete old data` is not all that `old` asks about.
     pub fn of(shown: &[&str], aliases: &str, question: &HashSet<String>) -> Self {
@@ -171,12 +179,12 @@ impl PassageTerms {
         for entry in entries(aliases) {
             let units = Query::of(entry).units;
             let credit = share(&units, question).sqrt();
-            for term in units.into_iter().flat_map(|unit| unit.own) {
+            for term in units.into_iter().flat_map(|unit| unit.own).filter(|term| question.contains(term)) {
                 let best: &mut f64 = credits.entry(term).or_default();
                 *best = best.max(credit);
             }
         }
-        let shown = shown.iter().flat_map(|text| of_text(text)).collect();
+        let shown = shown.iter().flat_map(|text| of_text(text)).filter(|term| question.contains(term)).collect();
         Self { shown, aliases: credits, characters, is_ideographic: ideographic * 5 > all }
     }
 
@@ -222,14 +230,14 @@ impl Query {
     /// Terms that may lead to a passage, each once.
     pub fn terms(&self) -> Vec<String> {
         let mut seen = HashSet::new();
-        let all = self.units.iter().flat_map(|unit| unit.own.iter().chain(unit.synonyms.iter().flatten()));
+        let all = self.units.iter().flat_map(|unit| unit.own.iter().chain(unit.synonyms.iter().copied().flatten()));
         all.filter(|term| seen.insert((*term).clone())).take(TERMS).cloned().collect()
     }
 }
 
 fn word_unit(word: &str) -> Unit {
     let own = stem(word);
-    let synonyms = synonyms::of_word(&own).map(of_text).filter(|terms| !terms.contains(&own)).collect();
+    let synonyms = synonyms::of(&own);
     Unit { own: vec![own], synonyms, ..Unit::default() }
 }
 
@@ -237,7 +245,7 @@ fn word_unit(word: &str) -> Unit {
 #[derive(Clone, Default)]
 struct Place {
     is_filler: bool,
-    synonyms: Vec<Vec<String>>,
+    synonyms: Vec<&'static [String]>,
 }
 
 fn run_units(run: &[char]) -> Vec<Unit> {
@@ -278,7 +286,7 @@ fn places_of(run: &[char]) -> Vec<Place> {
 fn longest(rest: &[char]) -> (Place, usize) {
     for length in (1..=synonyms::LONGEST.min(rest.len())).rev() {
         let phrase: String = rest.iter().take(length).collect();
-        let others: Vec<_> = synonyms::of_phrase(&phrase).map(of_text).collect();
+        let others = synonyms::of(&phrase);
         if !others.is_empty() {
             return (Place { is_filler: false, synonyms: others }, length);
         }

@@ -189,13 +189,9 @@ pub fn search(
 
 /// In how many passages each term occurs (absent: in none), and how many passages there are.
 pub fn frequencies(conn: &Connection, terms: &[String]) -> Result<(HashMap<String, i64>, i64), StoreError> {
-    let mut statement = conn.prepare_cached(sql::documents::FREQUENCY)?;
-    let mut found = HashMap::new();
-    for term in terms {
-        if let Some(count) = statement.query_row([term], |row| row.get(0)).optional()? {
-            found.insert(term.clone(), count);
-        }
-    }
+    let mut statement = conn.prepare_cached(sql::documents::FREQUENCIES)?;
+    let rows = statement.query_map([serde_json::json!(terms).to_string()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let found = rows.collect::<Result<_, _>>()?;
     let chunks = conn.prepare_cached(sql::documents::CHUNKS)?.query_row([], |row| row.get(0))?;
     Ok((found, chunks))
 }

@@ -23,6 +23,7 @@ mod writer;
 pub use clock::RunClock;
 
 use crate::supervise::Fatal;
+use rusqlite::config::DbConfig;
 use rusqlite::ffi::SQLITE_IOERR_WRITE;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use std::path::{Path, PathBuf};
@@ -252,6 +253,9 @@ pub(crate) fn open_connection(path: &Path) -> Result<Connection, StoreError> {
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.execute_batch(sql::PRAGMAS)?;
     conn.set_prepared_statement_cache_capacity(128);
+    // Else every new value of a parameter may throw the plan of a statement away, and most statements were prepared anew
+    // each time they ran. Source: sqlite.org/queryplanner-ng.html, "query planner stability guarantee".
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(conn)
 }
 

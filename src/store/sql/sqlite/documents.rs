@@ -27,8 +27,10 @@ pub const SEARCH: &str = "
       FROM chunk_terms JOIN chunks AS c ON c.id = chunk_terms.rowid JOIN documents AS d ON d.id = c.document
      WHERE chunk_terms MATCH ?1 AND d.knowledge = ?2
      ORDER BY score DESC, c.id LIMIT ?3";
-/// In how many passages a term occurs.
-pub const FREQUENCY: &str = "SELECT doc FROM chunk_vocabulary WHERE term = ?1";
+/// In how many passages each term of a JSON list occurs. One statement, because each opening of the vocabulary prepares
+/// another one inside.
+pub const FREQUENCIES: &str =
+    "SELECT term, doc FROM json_each(?1) AS asked CROSS JOIN chunk_vocabulary ON term = asked.value";
 pub const CHUNKS: &str = "SELECT count(*) FROM chunks";
 pub const COUNTS: &str = "
     SELECT knowledge, count(*), sum(state = 'partial'), sum(state = 'failed'),
