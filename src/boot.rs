@@ -30,7 +30,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// Silence of the control thread after which the process ends.
 const CONTROL_STUCK: Duration = Duration::from_secs(10);
@@ -82,7 +83,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     let keys = health.stage("admin key", admin_key(&store)).await?;
     let supervision = Supervision::start(config.server.drain_timeout, &fatal);
 
-    // Nothing of the configuration's components runs yet: `Components::apply` starts from here.
+    // Nothing of the configuration's components runs yet: `Components::begin` starts from here.
     let bare = Config { platforms: Vec::new(), providers: Vec::new(), knowledge: Vec::new(), ..Config::clone(&config) };
     let directory = Directory::new(Snapshot { config: Arc::new(bare), ..Snapshot::default() });
     let components = Components {
@@ -106,7 +107,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     health.stage("knowledge", supervision.add("knowledge", knowledge)).await?;
     let path = MessagePath { store: &store, components: &components, supervision: &supervision, search };
     let provider_health = health.stage("dispatch", path.start(&nudges, &switches)).await?;
-    let apply = async { components.apply(config.clone()).await.context("a component did not start") };
+    let apply = async { components.begin(config.clone()).await.context("a component did not start") };
     health.stage("components", apply).await?;
     let reloader = reload::Ports::default();
     let wiring = reload::Wiring::new(components.clone(), store.clone(), log_level, source);
@@ -126,7 +127,7 @@ pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
         provider_health,
         reloader,
         health: health.clone(),
-        draining: watch::Sender::new(false),
+        draining: CancellationToken::new(),
     });
     // Set once, here; nobody else has the slot but the server.
     let _ = slot.set(state.clone());
@@ -351,6 +352,7 @@ impl MessagePath<'_> {
             .restarts(Policy::essential())
             .build();
         let dispatcher = ChildSpec::of(InstanceId::core("dispatcher"), move || Dispatcher::new(dispatcher.clone()))
+            .fills(&self.supervision.tree.conversations)
             .restarts(Policy::essential())
             .build();
         self.supervision.add("dispatch", vec![pump, dispatcher]).await?;

@@ -47,12 +47,30 @@ struct Next {
     knowledge: BTreeMap<String, knowledge::Ports>,
 }
 
+/// What a change has started so far.
+#[derive(Default)]
+struct Started {
+    paths: Vec<String>,
+    /// Whether one that cannot be started stays, and is tried again, instead of ending the change.
+    keep: bool,
+}
+
 impl Components {
+    /// Starts what `config` names, while nothing runs yet. A component that cannot start keeps no other from starting:
+    /// it is `failed`, and tried again.
+    pub async fn begin(&self, config: Arc<Config>) -> Result<(), StartError> {
+        let old = self.directory.load();
+        let mut started = Started { keep: true, ..Started::default() };
+        let next = self.start(&diff::plan(&old.config, &config), &old, &config, &mut started).await?;
+        self.publish(next, config);
+        Ok(())
+    }
+
     /// Goes from what runs to `new`. On failure the old components run on, and nothing has been published.
     pub async fn apply(&self, new: Arc<Config>) -> Result<(), StartError> {
         let old = self.directory.load();
         let plan = diff::plan(&old.config, &new);
-        let mut started = Vec::new();
+        let mut started = Started::default();
         match self.start(&plan, &old, &new, &mut started).await {
             Ok(next) => {
                 self.publish(next, new);
@@ -60,7 +78,7 @@ impl Components {
                 Ok(())
             }
             Err(error) => {
-                self.undo(&started, &old).await;
+                self.undo(&started.paths, &old).await;
                 Err(error)
             }
         }
@@ -84,7 +102,7 @@ impl Components {
         plan: &diff::Plan,
         old: &Snapshot,
         new: &Config,
-        started: &mut Vec<String>,
+        started: &mut Started,
     ) -> Result<Next, StartError> {
         let changed = |path: &str| plan.start.iter().chain(&plan.restart).any(|known| known == path);
         let mut next = Next::default();
@@ -162,7 +180,7 @@ impl Components {
             tracing::warn!(actor = path, "starting again with its old section");
         }
         let again = diff::Plan { restart: returning, ..diff::Plan::default() };
-        match self.start(&again, old, &old.config, &mut Vec::new()).await {
+        match self.start(&again, old, &old.config, &mut Started::default()).await {
             Ok(next) => self.publish(next, old.config.clone()),
             Err(error) => tracing::error!(alert = true, %error, "an old section could not be started again"),
         }
@@ -190,10 +208,14 @@ fn runs_in(config: &Config, path: &str) -> bool {
     }
 }
 
-async fn supervise(ports: &SupervisorPorts, spec: ChildSpec, started: &mut Vec<String>) -> Result<(), StartError> {
+async fn supervise(ports: &SupervisorPorts, spec: ChildSpec, started: &mut Started) -> Result<(), StartError> {
     let path = spec.id.to_string();
-    ports.start(spec).await?;
-    started.push(path);
+    if started.keep {
+        ports.keep(spec).await?
+    } else {
+        ports.start(spec).await?
+    }
+    started.paths.push(path);
     Ok(())
 }
 

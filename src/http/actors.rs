@@ -139,6 +139,8 @@ pub struct FaultOrder {
 }
 
 /// Makes an actor fail on purpose. Only with `server.chaos`, on a server that listens on loopback.
+///
+/// A conversation, `conversation/KEY`, can fail while it runs a turn; it is in no list, because it is gone in a moment.
 #[utoipa::path(
     post, path = "/api/v1/actors/{path}/fault", tag = "actors",
     params(("path" = String, Path, description = "the actor's path, slashes and all")), request_body = FaultOrder,
@@ -155,11 +157,11 @@ pub async fn fault_actor(
         let detail = "faults need `server.chaos = true` and a server that listens on loopback";
         return Err(ApiError::new(Problem::Forbidden, detail));
     }
-    known(&app, &path)?;
-    tracing::warn!(actor = path.as_str(), fault = ?order.kind, by = caller.0, "fault injected");
     if !app.tree.inject(&path, order.kind).await? {
+        known(&app, &path)?;
         return Err(ApiError::new(Problem::Conflict, format!("`{path}` is not running")));
     }
+    tracing::warn!(actor = path.as_str(), fault = ?order.kind, by = caller.0, "fault injected");
     Ok(HttpResponse::Accepted().finish())
 }
 

@@ -12,10 +12,14 @@ use std::time::Duration;
 const START_LIMIT: Duration = Duration::from_secs(15);
 
 /// Starts a child, or replaces the one of the same id: the new one runs before the old one stops.
-/// Fails, and changes nothing, when the constructor panics or takes longer than 10 s.
+/// Fails, and changes nothing, when the constructor panics or takes longer than 10 s; where `keep` is set, the child
+/// stays nevertheless, and its policy decides when it is tried again.
 #[derive(Message)]
 #[rtype(result = "Result<(), StartError>")]
-pub struct Supervise(pub ChildSpec);
+pub struct Supervise {
+    pub spec: ChildSpec,
+    pub keep: bool,
+}
 
 /// Ends a child for good once its calls are done.
 #[derive(Debug, Message)]
@@ -55,8 +59,17 @@ impl Default for SupervisorPorts {
 impl SupervisorPorts {
     /// Starts a child, or replaces the one of the same id, and waits until it exists.
     pub async fn start(&self, spec: ChildSpec) -> Result<(), StartError> {
-        let id = spec.id.clone();
-        match self.supervise.ask(Supervise(spec), START_LIMIT).await {
+        self.supervise(Supervise { spec, keep: false }).await
+    }
+
+    /// Starts a child that stays even when it cannot be started now.
+    pub async fn keep(&self, spec: ChildSpec) -> Result<(), StartError> {
+        self.supervise(Supervise { spec, keep: true }).await
+    }
+
+    async fn supervise(&self, order: Supervise) -> Result<(), StartError> {
+        let id = order.spec.id.clone();
+        match self.supervise.ask(order, START_LIMIT).await {
             Ok(started) => started,
             Err(error) => Err(StartError(id, format!("its supervisor: {error}"))),
         }

@@ -1,6 +1,6 @@
 //! Whether an actor still reads its mailbox.
 
-use super::control::Control;
+use super::control::{Control, Fault};
 use actix::Recipient;
 use std::future::Future;
 use std::sync::Arc;
@@ -45,8 +45,11 @@ impl Pulse {
         self.unanswered.store(0, Ordering::Release);
     }
 
-    /// The address for other control messages.
-    pub fn control(&self) -> &Recipient<Control> {
-        &self.control
+    /// Makes the actor fail, once polled by the caller. No answer is the expected outcome.
+    pub fn fail(&self, fault: Fault) -> impl Future<Output = ()> + 'static {
+        let failing = self.control.send(Control::Fault(fault));
+        async move {
+            let _ = failing.await;
+        }
     }
 }

@@ -340,7 +340,7 @@ impl Actor for Supervisor {
 impl Handler<Supervise> for Supervisor {
     type Result = ResponseActFuture<Self, Result<(), StartError>>;
 
-    fn handle(&mut self, Supervise(spec): Supervise, ctx: &mut Context<Self>) -> Self::Result {
+    fn handle(&mut self, Supervise { spec, keep }: Supervise, ctx: &mut Context<Self>) -> Self::Result {
         let id = spec.id.clone();
         let old = self.children.remove(&id);
         self.insert(spec.clone());
@@ -359,6 +359,11 @@ impl Handler<Supervise> for Supervisor {
                 if let Some(old) = old {
                     this.retire(old.leash, old.calls, ctx);
                 }
+                Ok(())
+            }
+            // How it ended is judged by its policy, as any end is.
+            None if keep => {
+                this.charge.enrol(&spec);
                 Ok(())
             }
             None => {
@@ -414,16 +419,8 @@ impl Handler<Inject> for Supervisor {
             obey(Control::Fault(fault), ctx);
             return true;
         }
-        let Some(control) =
-            self.children.get(&id).and_then(|child| child.pulse.as_ref()).map(|pulse| pulse.control().clone())
-        else {
-            return false;
-        };
-        let failing = async move {
-            // No answer is the expected outcome.
-            let _ = control.send(Control::Fault(fault)).await;
-        };
-        ctx.spawn(actix::fut::wrap_future(failing));
+        let Some(pulse) = self.children.get(&id).and_then(|child| child.pulse.as_ref()) else { return false };
+        ctx.spawn(actix::fut::wrap_future(pulse.fail(fault)));
         true
     }
 }

@@ -1,9 +1,10 @@
 //! The supervisors of the house by path: how an administrator's command finds the one that can carry it out.
 
 use super::commands::{Inject, Restart, SupervisorPorts};
+use super::port::Port;
 use super::vitals::VitalsBoard;
 use super::{CallError, Fault};
-use crate::domain::InstanceId;
+use crate::domain::{Family, InstanceId};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,12 +17,14 @@ const COMMAND_LIMIT: Duration = Duration::from_secs(5);
 pub struct Tree {
     supervisors: Arc<BTreeMap<InstanceId, SupervisorPorts>>,
     pub board: VitalsBoard,
+    /// Filled by the dispatcher, the parent of conversations: they come and go too fast for a place on the board.
+    pub conversations: Port<Inject>,
 }
 
 impl Tree {
     /// `supervisors` holds the root as well.
     pub fn new(supervisors: BTreeMap<InstanceId, SupervisorPorts>, board: VitalsBoard) -> Self {
-        Self { supervisors: Arc::new(supervisors), board }
+        Self { supervisors: Arc::new(supervisors), board, conversations: Port::new("Inject", 16) }
     }
 
     /// The ports of one supervisor.
@@ -35,15 +38,24 @@ impl Tree {
         ports.restart.ask(Restart(id), COMMAND_LIMIT).await
     }
 
-    /// Makes an actor fail on purpose. Answers false for a path that no supervisor knows, or that is not running.
+    /// Makes an actor fail on purpose. Answers false for a path that nobody knows, or that is not running.
     pub async fn inject(&self, path: &str, fault: Fault) -> Result<bool, CallError> {
-        let Some((id, ports)) = self.commander(path) else { return Ok(false) };
-        let Some(ports) = ports.or_else(|| self.supervisors.get(&id)) else { return Ok(false) };
+        let Some((id, port)) = self.injector(path) else { return Ok(false) };
         // A supervisor that blocks or panics at once cannot answer; the command was carried out all the same.
-        match ports.inject.ask(Inject(id, fault), COMMAND_LIMIT).await {
+        match port.ask(Inject(id, fault), COMMAND_LIMIT).await {
             Err(CallError::Died | CallError::TimedOut) => Ok(true),
             answer => answer,
         }
+    }
+
+    /// Who can make the actor of this path fail: its parent, or the root itself.
+    fn injector(&self, path: &str) -> Option<(InstanceId, &Port<Inject>)> {
+        if let Some(key) = path.strip_prefix("conversation/") {
+            return Some((InstanceId::new(Family::Conversation, key), &self.conversations));
+        }
+        let (id, ports) = self.commander(path)?;
+        let ports = ports.or_else(|| self.supervisors.get(&id))?;
+        Some((id, &ports.inject))
     }
 
     /// The actor of this path, and its parent's ports; the root has none.

@@ -7,6 +7,7 @@ use crate::support::actors::{Actor, Actors, Board, restarted, subtree};
 use crate::support::chat::{Chat, client};
 use crate::support::eventually;
 use crate::support::gateway::{Gateway, KEY, Launch};
+use crate::support::office::{Office, Setup};
 use crate::support::siege::{Pressure, Siege, Verdict};
 use futures_util::future::join;
 use serde_json::json;
@@ -243,6 +244,29 @@ async fn a_blocked_thread_is_left_behind_and_its_family_moves() {
     join(block("platform/wecom", "supervisor/platforms"), block("core/pump", "supervisor/dispatch")).await;
 }
 
+#[actix_rt::test]
+async fn a_conversation_that_fails_costs_its_own_turn_and_that_runs_again() {
+    let office = Office::open(Setup { server: "chaos = true", ..Setup::default() }).await;
+    let actors = Actors::of(&office.gateway);
+    let before = actors.board().await;
+    let kinds = ["panic", "stop", "hang"];
+    for kind in kinds {
+        office.write(kind, "slow:20").await;
+        let message = office.message_after(kind, "claimed").await;
+        let path = format!("conversation/{}", message["conversation"].as_str().unwrap());
+        actors.break_down(&path, kind).await;
+        assert_eq!(office.ask("neighbour", &format!("echo:{kind} of another")).await, format!("{kind} of another"));
+    }
+    for kind in kinds {
+        let shown = office.replies(kind, 1).await;
+        assert!(shown.len() == 1 && shown[0].trim_end().ends_with("word20"), "{kind}: {shown:?}");
+        let message = office.message(kind).await;
+        assert_eq!((&message["attempt"], &message["strikes"]), (&json!(2), &json!(1)), "{kind}: {message}");
+    }
+    assert!(restarted(&before, &actors.board().await).is_empty(), "nobody who is supervised restarts");
+    assert_eq!(actors.fault("conversation/nobody", "panic").await, 404);
+}
+
 /// Six panics, each as soon as the actor runs again.
 async fn panic_six_times(scene: &Scene, path: &str) {
     for _ in 0..6 {
@@ -325,6 +349,26 @@ async fn a_constructor_that_panics_is_a_failed_child_and_no_more() {
     assert_eq!(restarted(&before, &scene.actors.board().await), BTreeSet::from(["provider/guide".to_owned()]));
     let (verdict, _gateway) = scene.verdict().await;
     assert_kept(&verdict);
+}
+
+#[actix_rt::test]
+async fn a_constructor_that_panics_at_the_start_keeps_nobody_else_from_starting() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join(BROKEN);
+    std::fs::write(&broken, "provider/model\n").unwrap();
+    let environment = [("MINDBOT_BROKEN_CONSTRUCTORS".to_owned(), broken.display().to_string())];
+    let guide = "[[providers]]\nid = 'guide'\nkind = 'local'\n[[assistants]]\nid = 'librarian'\nproviders = ['guide']\n\
+                 [[routes]]\nmatch = { keyword = 'guide' }\nassistant = 'librarian'\n";
+    let office = Office::open_with(Setup { rest: guide, ..Setup::default() }, &environment).await;
+    let actors = Actors::of(&office.gateway);
+    actors.until("provider/model", "is given up", |actor| actor.state == "failed").await;
+    assert_given_up(&office.gateway, "provider/model");
+    let ready = office.get("/readyz").await;
+    assert!(ready["ready"] == true && ready["degraded"].to_string().contains("provider/model"), "{ready}");
+    assert!(!office.ask("reader", "guide, who are you?").await.is_empty(), "others are served");
+    std::fs::remove_file(&broken).unwrap();
+    actors.restart("provider/model").await;
+    assert_eq!(office.ask("member", "echo:back again").await, "back again");
 }
 
 #[actix_rt::test]
