@@ -40,7 +40,7 @@ impl Admin {
         list["items"].as_array().unwrap().iter().map(|actor| (word(actor, "path"), seen(actor))).collect()
     }
 
-    /// Injects `panic`, `stop`, `hang` or `block`. False when the actor is not running at the moment.
+    /// Injects `panic`, `stop`, `hang` or `block`. False when the actor is not there, or not running, at the moment.
     pub async fn fault(&self, path: &str, kind: &str) -> bool {
         self.post(&format!("{path}/fault"), json!({ "kind": kind })).await
     }
@@ -54,7 +54,7 @@ impl Admin {
         let request = self.client.post(format!("{}/actors/{path}", self.base)).bearer_auth(KEY).json(&body);
         let response = request.send().await.unwrap();
         let status = response.status();
-        assert!(status.is_success() || status == 409, "{path}: {status}");
+        assert!(status.is_success() || status == 404 || status == 409, "{path}: {status}");
         status.is_success()
     }
 }

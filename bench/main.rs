@@ -24,6 +24,7 @@ mod rows;
 #[allow(dead_code, clippy::disallowed_types, reason = "shared with the tests, which use more of it")]
 mod support;
 mod traffic;
+mod victims;
 mod world;
 
 use report::Row;

@@ -6,6 +6,7 @@ use crate::load::{percentile, unix_ms};
 use crate::report::{Bar, Row};
 use crate::support::gateway::Gateway;
 use crate::traffic::Traffic;
+use crate::victims::Victims;
 use crate::world::{HOUSE, World, launch_with};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +17,10 @@ const PACE: Duration = Duration::from_secs(15);
 /// Root allows three failures of supervisors a minute.
 const SUPERVISOR_PACE: Duration = Duration::from_secs(21);
 const SUPERVISOR: &str = "Supervisor";
+/// Stands for a conversation that does not exist before its turn to fail comes.
+const CONVERSATION: &str = "conversation/";
+/// Tries to hit a conversation before its turn has begun, 5 ms apart.
+const TRIES: usize = 400;
 /// Until a fault has shown what it does to others.
 const SETTLE: Duration = Duration::from_millis(700);
 const WATCH: Duration = Duration::from_secs(12);
@@ -101,9 +106,11 @@ async fn paced(wish: &Wish, world: &World, sum: &mut Sum) {
     let gateway = start(world);
     let admin = Admin::of(&gateway);
     let seen = admin.actors().await;
-    let (actors, supervisors) = targets(&seen);
+    let (mut actors, supervisors) = targets(&seen);
+    let victims = Victims::of(&gateway.address);
     let in_family = |family: &String| actors.iter().find(|path| seen[*path].parent == *family);
-    let representatives: Vec<&String> = supervisors.iter().filter_map(in_family).collect();
+    let representatives: Vec<String> = supervisors.iter().filter_map(in_family).cloned().collect();
+    actors.push(CONVERSATION.to_owned());
     eprintln!("faults in {actors:?} and {supervisors:?}");
     let (rounds, hangs) = if wish.quick { (2, 1) } else { (40, 3) };
     let scene = async {
@@ -112,6 +119,7 @@ async fn paced(wish: &Wish, world: &World, sum: &mut Sum) {
         let (mut faults, began) = (Vec::new(), tokio::time::Instant::now());
         for (at, path, kind) in due {
             tokio::time::sleep_until(began + at).await;
+            let path = if path == CONVERSATION { victims.write().await } else { path };
             faults.push(inject(&admin, &path, kind, SETTLE).await);
         }
         for path in representatives.iter().flat_map(|path| std::iter::repeat_n(path, hangs)) {
@@ -123,6 +131,9 @@ async fn paced(wish: &Wish, world: &World, sum: &mut Sum) {
     let longest = SUPERVISOR_PACE * rounds as u32 + PACE * (hangs * representatives.len() + 3) as u32;
     let (traffic, faults) = Traffic::during(world, &gateway.address, RATE, 0, longest, scene).await;
     sum.add(&traffic, faults);
+    let (lost, doubled) = victims.lost_and_doubled(world);
+    sum.lost += lost;
+    sum.doubled += doubled;
 }
 
 /// When which actor is to fail how: panics and stops in turn, spread out so that no two fall on the same moment.
@@ -156,15 +167,20 @@ async fn blocked(world: &World, place: usize, sum: &mut Sum) -> bool {
 
 async fn inject(admin: &Admin, path: &str, kind: &'static str, watch: Duration) -> Fault {
     let before = admin.actors().await;
-    let at = unix_ms();
-    assert!(admin.fault(path, kind).await, "{path} was not running when it was to {kind}");
+    let mut tries = if path.starts_with(CONVERSATION) { TRIES } else { 1 };
+    let mut at = unix_ms();
+    while !admin.fault(path, kind).await {
+        tries -= 1;
+        assert!(tries > 0, "{path} was not running when it was to {kind}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        at = unix_ms();
+    }
     tokio::time::sleep(watch).await;
     let after = admin.actors().await;
     let family = before.get(path).map(|seen| seen.parent.clone());
     let in_company = |other: &str| {
         let parent = after.get(other).map(|seen| seen.parent.clone());
         other == path
-            || other.starts_with("conversation/")
             || parent.as_deref() == Some(path)
             || (kind == "block" && (parent == family || Some(other) == family.as_deref()))
     };
