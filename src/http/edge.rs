@@ -69,12 +69,18 @@ fn fresh_id() -> String {
 }
 
 /// Gives a request its id, and refuses a body that says itself that it is too large, before anything is read.
+///
+/// A HEAD, as monitors send it, is a GET whose body nobody wants.
 pub async fn receive<B: MessageBody>(
     max_body: usize,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, actix_web::Error> {
     let id = fresh_id();
+    let is_head = request.method() == Method::HEAD;
+    if is_head {
+        request.head_mut().method = Method::GET;
+    }
     let work = async {
         if declared_length(&request) > max_body {
             metrics::http_refused("too_large");
@@ -85,6 +91,9 @@ pub async fn receive<B: MessageBody>(
     let mut response = CURRENT_ID.scope(id.clone(), work).await?;
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
+    }
+    if is_head {
+        return Ok(response.map_body(|_, _| EitherBody::right(BoxBody::new(actix_web::body::None::new()))));
     }
     Ok(response)
 }

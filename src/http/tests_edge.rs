@@ -30,6 +30,25 @@ async fn a_wrong_method_hears_which_ones_are_right() {
 }
 
 #[actix_rt::test]
+async fn a_monitor_may_ask_with_head_and_learns_no_more_than_with_get() {
+    let gateway = Gateway::start(str::to_owned).await;
+    let table = [
+        ("/healthz", 200),
+        ("/api/v1/actors", 401),
+        ("/api/v1/chat/web/events?conversation=c", 200),
+        ("/api/v1/chat/web/messages", 405),
+        ("/nowhere", 404),
+    ];
+    for (path, status) in table {
+        let answer = gateway.request("HEAD", path).send().await.unwrap();
+        assert_eq!(answer.status(), status, "{path}");
+        assert!(answer.headers().contains_key("x-request-id"), "{path}");
+        assert_eq!(answer.bytes().await.unwrap().len(), 0, "{path}");
+    }
+    gateway.stop().await;
+}
+
+#[actix_rt::test]
 async fn no_spelling_of_a_path_gets_around_its_rule() {
     let gateway = Gateway::start(str::to_owned).await;
     for path in [

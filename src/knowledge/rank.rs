@@ -1,6 +1,6 @@
 //! Which of the passages that share terms with a question is best, and whether the best is an answer. Pure.
 
-use super::terms::{PassageTerms, Query, Unit};
+use super::terms::{PassageTerms, Query, Unit, may_share};
 use super::{Hit, Passage};
 use crate::store::documents::FoundChunk;
 use std::collections::{HashMap, HashSet};
@@ -85,7 +85,7 @@ pub fn hits(query: &Query, found: Vec<FoundChunk>, frequencies: &Frequencies, k:
         let covered: f64 = weighed.iter().map(|(unit, weight)| weight * unit.credit(&passage)).sum();
         let coverage = if all > 0.0 { covered / all } else { 0.0 };
         let language = if passage.is_ideographic == query.is_ideographic { 1.0 } else { OTHER_LANGUAGE };
-        let heading = 1.0 + HEADING * asked_for(&chunk.heading, query);
+        let heading = 1.0 + HEADING * asked_for(&chunk.heading, query, &asked);
         let score = chunk.score * coverage * coverage * language * heading;
         let FoundChunk { path, title, heading, text, .. } = chunk;
         Hit { passage: Passage { document: path, title, heading, text, score, fits: false }, coverage }
@@ -100,7 +100,10 @@ fn best(mut hits: Vec<Hit>, k: usize) -> Vec<Hit> {
 }
 
 /// How much of what a heading is about the question has, 0 to 1.
-fn asked_for(heading: &str, query: &Query) -> f64 {
+fn asked_for(heading: &str, query: &Query, terms: &HashSet<String>) -> f64 {
+    if !may_share(heading, terms) {
+        return 0.0;
+    }
     let about = Query::of(heading).units;
     let known = |unit: &&Unit| query.units.iter().any(|asked| asked.own.iter().any(|term| unit.own.contains(term)));
     if about.is_empty() { 0.0 } else { about.iter().filter(known).count() as f64 / about.len() as f64 }

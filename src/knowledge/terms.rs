@@ -16,9 +16,9 @@ const SYNONYM: f64 = 0.8;
 const LONE_CHARACTER: f64 = 0.4;
 
 /// A stretch of text without punctuation inside.
-enum Stretch {
-    Word { word: String, is_name: bool },
-    Characters(Vec<char>),
+enum Stretch<'a> {
+    Word { word: &'a str, is_name: bool },
+    Characters(&'a [char]),
 }
 
 /// Whether a character belongs to a script that is written without spaces.
@@ -27,20 +27,23 @@ pub fn is_ideographic(c: char) -> bool {
         && c.is_alphanumeric()
 }
 
-fn stretches(text: &str) -> Vec<Stretch> {
-    let mut found = Vec::new();
+/// Goes through the stretches of a text. A word comes in small letters.
+fn each_stretch(text: &str, mut see: impl FnMut(Stretch<'_>)) {
     let (mut word, mut run) = (String::new(), Vec::new());
     let mut begins_sentence = true;
     for c in text.chars().chain([' ']) {
         let in_run = is_ideographic(c);
-        let in_word = c.is_alphanumeric() && !in_run;
+        let in_word = !in_run && c.is_alphanumeric();
         if !in_run && !run.is_empty() {
-            found.push(Stretch::Characters(std::mem::take(&mut run)));
+            see(Stretch::Characters(&run));
+            run.clear();
             begins_sentence = false;
         }
         if !in_word && !word.is_empty() {
             let is_name = word.chars().skip(usize::from(begins_sentence)).any(char::is_uppercase);
-            found.push(Stretch::Word { word: lower_case(std::mem::take(&mut word)), is_name });
+            to_small_letters(&mut word);
+            see(Stretch::Word { word: &word, is_name });
+            word.clear();
             begins_sentence = false;
         }
         begins_sentence |= matches!(c, '.' | '!' | '?' | '\n' | ':' | '。' | '！' | '？' | '：');
@@ -50,60 +53,75 @@ fn stretches(text: &str) -> Vec<Stretch> {
             word.push(c);
         }
     }
-    found
 }
 
-fn lower_case(mut word: String) -> String {
+fn to_small_letters(word: &mut String) {
     if word.is_ascii() {
         word.make_ascii_lowercase();
-        return word;
+    } else {
+        // The small form of a letter may be a letter and a mark.
+        *word = word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
     }
-    // The small form of a letter may be a letter and a mark.
-    word.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Goes through the terms of a text in order, repeats included.
+pub fn each_term(text: &str, mut see: impl FnMut(&str)) {
+    each_stretch(text, |stretch| match stretch {
+        Stretch::Word { word, .. } => see(&stem(word)),
+        Stretch::Characters(run) => each_pair(run, &mut see),
+    });
 }
 
 /// The terms of a text in order, repeats included.
 pub fn of_text(text: &str) -> Vec<String> {
     let mut terms = Vec::new();
-    for stretch in stretches(text) {
-        match stretch {
-            Stretch::Word { word, .. } => terms.push(stem(&word)),
-            Stretch::Characters(run) => terms.extend(pairs(&run)),
-        }
-    }
+    each_term(text, |term| terms.push(term.to_owned()));
     terms
 }
 
-/// The overlapping pairs of a run; a single character is its own term.
-fn pairs(run: &[char]) -> Vec<String> {
-    match run {
-        [single] => vec![single.to_string()],
-        _ => run.windows(2).map(|pair| pair.iter().collect()).collect(),
+/// Goes through the overlapping pairs of a run; a single character is its own term.
+fn each_pair(run: &[char], mut see: impl FnMut(&str)) {
+    let mut pair = String::new();
+    for characters in run.windows(run.len().clamp(1, 2)) {
+        pair.clear();
+        pair.extend(characters);
+        see(&pair);
     }
+}
+
+fn pairs(run: &[char]) -> Vec<String> {
+    let mut pairs = Vec::new();
+    each_pair(run, |pair| pairs.push(pair.to_owned()));
+    pairs
 }
 
 /// Brings the common forms of an English word together; other words stay as they are.
 ///
 /// Lighter than Porter's: plural, `-ing`, `-ed`, `-ation` and a final `e`, and never down to fewer than three letters.
-pub fn stem(word: &str) -> String {
+pub fn stem(word: &str) -> Cow<'_, str> {
     if !word.bytes().all(|b| b.is_ascii_lowercase()) || word.len() < 4 {
-        return word.to_owned();
+        return Cow::Borrowed(word);
     }
-    let singular = match word {
-        w if w.ends_with("ies") && w.len() > 4 => Cow::Owned(format!("{}y", cut(w, 3))),
+    match word {
+        w if w.ends_with("ies") && w.len() > 4 => Cow::Owned(bare(&format!("{}y", cut(w, 3))).to_owned()),
         w if w.ends_with("sses") || w.ends_with("xes") || w.ends_with("ches") || w.ends_with("shes") => {
-            cut(w, 2).into()
+            Cow::Borrowed(bare(cut(w, 2)))
         }
-        w if w.ends_with('s') && !w.ends_with("ss") && !w.ends_with("us") && !w.ends_with("is") => cut(w, 1).into(),
-        w => w.into(),
-    };
+        w if w.ends_with('s') && !w.ends_with("ss") && !w.ends_with("us") && !w.ends_with("is") => {
+            Cow::Borrowed(bare(cut(w, 1)))
+        }
+        w => Cow::Borrowed(bare(w)),
+    }
+}
+
+/// A singular without its verbal ending and its final `e`.
+fn bare(singular: &str) -> &str {
     let bare = ["ation", "ing", "ed"].iter().find_map(|ending| {
         let rest = singular.strip_suffix(ending)?;
         (rest.len() >= 3 && rest.bytes().any(|b| b"aeiouy".contains(&b))).then(|| undouble(rest))
     });
-    let bare = bare.unwrap_or(&singular);
-    let bare = if bare.len() > 3 { bare.strip_suffix('e').unwrap_or(bare) } else { bare };
-    bare.to_owned()
+    let bare = bare.unwrap_or(singular);
+    if bare.len() > 3 { bare.strip_suffix('e').unwrap_or(bare) } else { bare }
 }
 
 fn cut(word: &str, letters: usize) -> &str {
@@ -157,35 +175,38 @@ impl Unit {
 }
 
 /// What a passage offers to one question, for [`Unit::credit`].
-pub struct PassageTerms {
+pub struct PassageTerms<'q> {
     /// Terms of the question that are in sight.
-    shown: HashSet<String>,
+    shown: HashSet<&'q str>,
     /// Those among the index words, with the credit that they give.
-    aliases: HashMap<String, f64>,
+    aliases: HashMap<&'q str, f64>,
     characters: HashSet<char>,
     /// Whether a good part of it is written in characters.
     pub is_ideographic: bool,
 }
 
-impl PassageTerms {
+impl<'q> PassageTerms<'q> {
     /// Reads what is shown of a passage, and its index words, with regard to a question's terms.
     ///
     /// An index entry counts by how much of it the question has: `delete old data` is not all that `old` asks about.
-    pub fn of(shown: &[&str], aliases: &str, question: &HashSet<String>) -> Self {
+    pub fn of(shown: &[&str], aliases: &str, question: &'q HashSet<String>) -> Self {
         let letters = || shown.iter().flat_map(|text| text.chars()).filter(|c| c.is_alphanumeric());
         let characters: HashSet<char> = letters().filter(|c| is_ideographic(*c)).collect();
         let (all, ideographic) = (letters().count(), letters().filter(|c| is_ideographic(*c)).count());
         let mut credits = HashMap::new();
-        for entry in entries(aliases) {
+        for entry in entries(aliases).filter(|entry| may_share(entry, question)) {
             let units = Query::of(entry).units;
             let credit = share(&units, question).sqrt();
-            for term in units.into_iter().flat_map(|unit| unit.own).filter(|term| question.contains(term)) {
-                let best: &mut f64 = credits.entry(term).or_default();
+            for term in units.iter().flat_map(|unit| &unit.own).filter_map(|term| question.get(term)) {
+                let best: &mut f64 = credits.entry(term.as_str()).or_default();
                 *best = best.max(credit);
             }
         }
-        let shown = shown.iter().flat_map(|text| of_text(text)).filter(|term| question.contains(term)).collect();
-        Self { shown, aliases: credits, characters, is_ideographic: ideographic * 5 > all }
+        let mut terms = HashSet::new();
+        for text in shown {
+            each_term(text, |term| terms.extend(question.get(term).map(String::as_str)));
+        }
+        Self { shown: terms, aliases: credits, characters, is_ideographic: ideographic * 5 > all }
     }
 
     fn credit(&self, term: &str) -> f64 {
@@ -200,6 +221,14 @@ fn entries(aliases: &str) -> impl Iterator<Item = &str> {
     aliases.split(between).filter(|entry| !entry.trim().is_empty())
 }
 
+/// Whether taking a text apart can bring up a term of the question; false is certain, and found out quickly.
+pub fn may_share(text: &str, question: &HashSet<String>) -> bool {
+    // A character between fillers is a term of its own, but none of the text.
+    let mut shares = text.chars().any(is_ideographic);
+    each_term(text, |term| shares |= question.contains(term));
+    shares
+}
+
 /// How much of an index entry the question has, 0 to 1.
 fn share(entry: &[Unit], question: &HashSet<String>) -> f64 {
     let known = entry.iter().filter(|unit| unit.own.iter().any(|term| question.contains(term))).count();
@@ -210,17 +239,12 @@ impl Query {
     /// Takes any text apart. A text of filler words only has no units.
     pub fn of(text: &str) -> Self {
         let mut units: Vec<Unit> = Vec::new();
-        for stretch in stretches(text) {
-            let more = match stretch {
-                Stretch::Word { word, .. } if fillers::is_word(&word) => continue,
-                Stretch::Word { word, is_name } => vec![Unit { is_name, ..word_unit(&word) }],
-                Stretch::Characters(run) => run_units(&run),
-            };
-            units.extend(more);
-            if units.len() >= UNITS {
-                break;
-            }
-        }
+        each_stretch(text, |stretch| match stretch {
+            _ if units.len() >= UNITS => {}
+            Stretch::Word { word, .. } if fillers::is_word(word) => {}
+            Stretch::Word { word, is_name } => units.push(Unit { is_name, ..word_unit(word) }),
+            Stretch::Characters(run) => units.extend(run_units(run)),
+        });
         units.truncate(UNITS);
         let mut seen = HashSet::new();
         units.retain(|unit| seen.insert((unit.own.clone(), unit.character)));
@@ -236,7 +260,7 @@ impl Query {
 }
 
 fn word_unit(word: &str) -> Unit {
-    let own = stem(word);
+    let own = stem(word).into_owned();
     let synonyms = synonyms::of(&own);
     Unit { own: vec![own], synonyms, ..Unit::default() }
 }
