@@ -16,9 +16,12 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 /// Talks to a running gateway: a line is a message, and the answer is streamed.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Commands in the chat: /stop ends an answer, /new begins afresh, Ctrl-D leaves.\n\nExamples:\n  mindbot chat\n  mindbot chat --url http://127.0.0.1:9000 --platform team\n  echo 'How do I connect a model?' | mindbot chat"
+    after_help = "Commands in the chat: /stop ends an answer, /new begins afresh, Ctrl-D leaves.\n\nExamples:\n  mindbot chat\n  mindbot chat --assistant helper\n  mindbot chat --url http://127.0.0.1:9000 --platform team\n  echo 'How do I connect a model?' | mindbot chat"
 )]
 pub(super) struct Chat {
+    /// Id of the assistant that answers; without it the routes decide.
+    #[arg(long, value_name = "ID")]
+    assistant: Option<String>,
     /// The gateway.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     url: Url,
@@ -68,6 +71,7 @@ async fn talk(chat: &Chat) -> Result<(), Failure> {
         messages: path("messages")?,
         events: path("events")?,
         token: chat.token.clone(),
+        assistant: chat.assistant.clone(),
         conversation: uuid::Uuid::new_v4().simple().to_string(),
     };
     let (tell, mut events) = mpsc::channel(64);
@@ -112,6 +116,7 @@ struct Session {
     messages: Url,
     events: Url,
     token: Option<String>,
+    assistant: Option<String>,
     conversation: String,
 }
 
@@ -126,7 +131,9 @@ impl Session {
     /// Posts a message. Answers its id.
     async fn say(&self, text: &str) -> Result<String, Failure> {
         let client_id = uuid::Uuid::new_v4().simple().to_string();
-        let body = json!({ "conversation": self.conversation, "client_id": client_id, "text": text });
+        let body = json!({
+            "conversation": self.conversation, "client_id": client_id, "text": text, "assistant": self.assistant,
+        });
         let answer = self.authorised(self.client.post(self.messages.clone())).json(&body).send().await?;
         let said: Value = accepted(answer).await?.json().await?;
         let message = said.get("message").and_then(Value::as_str).map(str::to_owned);

@@ -86,6 +86,8 @@ pub struct Inbound {
     pub parts: Vec<Part>,
     /// The platform's own time of sending in Unix milliseconds; shown, never used for order.
     pub sent_at_ms: i64,
+    /// The assistant that is asked for by name, past the routes; `None` nearly always.
+    pub assistant: Option<String>,
     /// What the adapter needs to answer: opaque to everyone else.
     pub reply_route: serde_json::Value,
 }

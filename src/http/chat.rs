@@ -23,6 +23,8 @@ pub struct Say {
     /// Drawn by the client, 1 to 128 characters: a repeat with the same one adds nothing.
     pub client_id: String,
     pub text: String,
+    /// Id of the assistant that is to answer; absent lets the routes decide. Refused where anyone may write.
+    pub assistant: Option<String>,
 }
 
 /// Where the message is now.
@@ -61,6 +63,9 @@ pub async fn say(
     }
     let chat = say.conversation.unwrap_or_else(|| uuid::Uuid::new_v4().simple().to_string());
     check_id("conversation", &chat, 64)?;
+    if let Some(assistant) = &say.assistant {
+        check_assistant(&app, &entry, assistant)?;
+    }
     if let Some(reason) = app.intake.why_closed() {
         return Err(ApiError { retry_after: Some(5), ..ApiError::new(Problem::Busy, reason) });
     }
@@ -74,6 +79,7 @@ pub async fn say(
         parts: vec![Part::Text { text: say.text.clone() }],
         text: say.text,
         sent_at_ms: jiff::Timestamp::now().as_millisecond(),
+        assistant: say.assistant,
         reply_route: serde_json::Value::Null,
     };
     let accepted = app.intake.accept(vec![inbound]).await?.into_iter().next();
@@ -119,6 +125,19 @@ fn check_id(name: &str, id: &str, most: usize) -> Result<(), ApiError> {
     if id.is_empty() || id.len() > most || !id.chars().all(is_plain) {
         let rule = format!("`{name}` must be 1 to {most} letters, digits, `-`, `_`, `.` or `:`");
         return Err(ApiError::invalid(rule));
+    }
+    Ok(())
+}
+
+/// Whoever names an assistant gets around the routes, which is not for strangers.
+fn check_assistant(app: &App, entry: &PlatformEntry, id: &str) -> Result<(), ApiError> {
+    if entry.section.access == Access::Anyone {
+        let detail = "in a chat that is open to anyone the routes decide who answers; leave `assistant` out";
+        return Err(ApiError::new(Problem::Forbidden, detail));
+    }
+    let snapshot = app.directory.load();
+    if !snapshot.config.assistants.iter().any(|assistant| assistant.id == id) {
+        return Err(ApiError::invalid("`assistant` must be the id of an assistant in the configuration"));
     }
     Ok(())
 }

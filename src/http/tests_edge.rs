@@ -264,6 +264,7 @@ fn event(body: &[u8]) -> Inbound {
         parts: Vec::new(),
         text,
         sent_at_ms: 0,
+        assistant: None,
         reply_route: Value::Null,
     }
 }

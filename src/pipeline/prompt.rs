@@ -227,6 +227,7 @@ mod tests {
             attempt: 1,
             strikes: 0,
             noticed: false,
+            assistant: None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Which assistant answers: the first rule that matches, greatest priority first; without one, the first assistant.
+//! Which assistant answers: the one that is asked for by name; else that of the first rule that matches, greatest
+//! priority first; without one, the first assistant.
 
 use super::{Flow, Turn};
 use crate::config::{Route, RouteMatch};
@@ -9,6 +10,7 @@ use serde_json::json;
 pub fn run(turn: &mut Turn) -> Flow {
     let chosen = choose(&turn.config.routes, &turn.claim.head, &turn.question);
     let (rule, assistant) = match chosen {
+        _ if turn.claim.head.assistant.is_some() => ("asked for by name".into(), turn.claim.head.assistant.clone()),
         Some((number, route)) => (format!("routes[{number}]"), Some(route.assistant.clone())),
         None => ("no rule matched: the first assistant".into(), None),
     };
@@ -19,7 +21,7 @@ pub fn run(turn: &mut Turn) -> Flow {
     };
     let Some(found) = found.cloned() else {
         let reply = turn.say(&turn.config.pipeline.replies.failed, Mark::Failed);
-        turn.note("routed", json!({ "rule": rule, "problem": "there is no assistant in the configuration" }));
+        turn.note("routed", json!({ "rule": rule, "problem": "the configuration has no such assistant" }));
         return Flow::Answer(reply);
     };
     turn.note("routed", json!({ "rule": rule, "assistant": found.id }));
@@ -68,6 +70,7 @@ mod tests {
             attempt: 1,
             strikes: 0,
             noticed: false,
+            assistant: None,
         }
     }
 

@@ -69,6 +69,7 @@ pub(super) fn decode(xml: &str, origin: &Origin<'_>) -> Result<Inbound, Unreadab
         text: if kind == InboundKind::CardAction { fields.text("EventKey") } else { text },
         parts,
         sent_at_ms: sent_at.saturating_mul(1000),
+        assistant: None,
         reply_route: reply_route(&agent, &sender, &fields),
         sender: Sender { id: sender, name: None },
     })

@@ -95,6 +95,7 @@ pub fn accept(conn: &Connection, now: i64, arrival: &Arrival, crowded: &str) -> 
                 not_before,
                 reason,
                 finished_at,
+                inbound.assistant,
             ],
             |row| row.get(0),
         )
@@ -166,6 +167,8 @@ pub struct Row {
     pub strikes: i64,
     /// Whether the person was told to wait.
     pub noticed: bool,
+    /// The assistant that was asked for by name.
+    pub assistant: Option<String>,
 }
 
 impl Row {
@@ -295,6 +298,7 @@ fn row_of(row: &SqlRow<'_>) -> rusqlite::Result<Row> {
         attempt: row.get(13)?,
         strikes: row.get(14)?,
         noticed: row.get(15)?,
+        assistant: row.get(16)?,
     })
 }
 

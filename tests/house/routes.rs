@@ -1,7 +1,10 @@
 //! The assistant that a message is meant for answers it, and the trace names the rule.
 
-use crate::support::chat::Chat;
+use crate::support::chat::{Chat, client};
 use crate::support::office::{Office, Setup, details};
+use serde_json::{Value, json};
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
 
 const RULES: &str = "
 [[assistants]]
@@ -60,4 +63,47 @@ async fn the_first_rule_by_priority_decides_and_the_trace_names_it() {
     assert_eq!((routed["rule"].as_str(), routed["assistant"].as_str()), (Some("routes[0]"), Some("page")));
     let prompt = office.model.prompts().pop().unwrap();
     assert_eq!(prompt["messages"][0]["content"], "You serve the page.", "the assistant's own words begin the prompt");
+}
+
+#[actix_rt::test]
+async fn an_assistant_that_is_asked_for_by_name_answers_past_the_rules_but_not_to_strangers() {
+    let open = "[[platforms]]\nid = 'open'\nkind = 'web'\naccess = 'anyone'\n";
+    let office = Office::open(Setup { rest: &format!("{RULES}{open}"), ..Setup::default() }).await;
+    let say = |platform: &str, assistant: &str| {
+        let body =
+            json!({ "conversation": assistant, "client_id": assistant, "text": "echo:hi", "assistant": assistant });
+        let url = office.gateway.url(&format!("/api/v1/chat/{platform}/messages"));
+        async move { client().post(url).json(&body).send().await.unwrap() }
+    };
+    assert_eq!(say("web", "travel").await.status(), 202);
+    let message = office.message_after("travel", "answered").await;
+    let routed = details(&message, "routed").next().unwrap();
+    assert_eq!((&routed["rule"], &routed["assistant"]), (&json!("asked for by name"), &json!("travel")));
+    for (platform, assistant, status, words) in
+        [("web", "nobody", 400, "id of an assistant"), ("open", "boss", 403, "routes decide")]
+    {
+        let refused = say(platform, assistant).await;
+        assert_eq!(refused.status(), status, "{assistant}");
+        let problem: Value = refused.json().await.unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
+    }
+    let url = office.gateway.url("");
+    let run = move || chat_in_terminal(&["--url", &url, "--assistant", "boss"], "echo:from the terminal\n");
+    let output = actix_rt::task::spawn_blocking(run).await.unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "from the terminal", "{output:?}");
+    let prompt = office.model.prompts().pop().unwrap();
+    assert_eq!(prompt["messages"][0]["content"], "You serve the boss.");
+}
+
+fn chat_in_terminal(arguments: &[&str], lines: &str) -> Output {
+    let mut terminal = Command::new(env!("CARGO_BIN_EXE_mindbot"))
+        .arg("chat")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    terminal.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    terminal.wait_with_output().unwrap()
 }

@@ -3,8 +3,8 @@
 /// A row that joins others whose person was told to wait needs no notice of its own.
 pub const ACCEPT: &str = "
     INSERT INTO inbox (platform, external_id, conversation, queue, lane, chat, kind, sender, sender_name, text, parts,
-                       reply_route, sent_at, received_at, state, not_before, reason, finished_at, noticed)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18,
+                       reply_route, sent_at, received_at, state, not_before, reason, finished_at, assistant, noticed)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19,
             EXISTS (SELECT 1 FROM inbox WHERE queue = ?4 AND state IN ('ready', 'claimed') AND noticed = 1))
     ON CONFLICT (platform, external_id) DO NOTHING RETURNING id";
 pub const BY_EXTERNAL_ID: &str = "SELECT id, conversation, state FROM inbox WHERE platform = ?1 AND external_id = ?2";
@@ -37,7 +37,7 @@ pub const CLAIM: &str = "
                WHERE e.queue = i.queue AND e.id < i.id AND e.state IN ('ready', 'claimed'))
         ORDER BY id LIMIT ?4)
     RETURNING id, platform, conversation, lane, chat, kind, sender, sender_name, text, parts, reply_route, sent_at,
-              received_at, attempt, strikes, noticed";
+              received_at, attempt, strikes, noticed, assistant";
 /// The rows behind a head, in order, for merging.
 pub const BEHIND: &str = "
     SELECT id, sender, kind, parts FROM inbox
@@ -45,7 +45,7 @@ pub const BEHIND: &str = "
 pub const CLAIM_ONE: &str = "
     UPDATE inbox SET state = 'claimed', owner = ?1, attempt = attempt + 1 WHERE id = ?2 AND state = 'ready'
     RETURNING id, platform, conversation, lane, chat, kind, sender, sender_name, text, parts, reply_route, sent_at,
-              received_at, attempt, strikes, noticed";
+              received_at, attempt, strikes, noticed, assistant";
 /// When the next row that waits for its time may be claimed.
 pub const NEXT_DUE: &str =
     "SELECT min(not_before) FROM inbox WHERE state = 'ready' AND not_before > 0 AND not_before > ?1";

@@ -24,8 +24,12 @@ pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(PASSIVE)";
 pub const CHECKPOINT_TRUNCATE: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
 
 /// Schema files in the order in which they are applied. An applied file never changes.
-pub const MIGRATIONS: &[&str] =
-    &[include_str!("0001_path.sql"), include_str!("0002_knowledge.sql"), include_str!("0003_retention.sql")];
+pub const MIGRATIONS: &[&str] = &[
+    include_str!("0001_path.sql"),
+    include_str!("0002_knowledge.sql"),
+    include_str!("0003_retention.sql"),
+    include_str!("0004_assistant.sql"),
+];
 pub const MIGRATIONS_TABLE: &str =
     "CREATE TABLE IF NOT EXISTS migrations (number INTEGER PRIMARY KEY, hash TEXT NOT NULL)";
 pub const MIGRATION_NEWEST: &str = "SELECT coalesce(max(number), 0) FROM migrations";
