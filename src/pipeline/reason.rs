@@ -202,7 +202,9 @@ fn lost(turn: &mut Turn, text: String, unanswered: Unanswered) -> Flow {
     let Unanswered { error, attempts } = unanswered;
     let reason = error.to_string();
     turn.note("unanswered", json!({ "reason": reason, "attempts": attempts, "chars": text.chars().count() }));
-    if !text.trim().is_empty() && !matches!(error, ProviderError::Bug(_)) {
+    // Half an answer is all there is when the upstream broke off; what broke off inside the house is asked for anew.
+    let is_ours = matches!(error, ProviderError::Bug(_) | ProviderError::Call(CallError::Died));
+    if !text.trim().is_empty() && !is_ours {
         return Flow::Answer(incomplete(turn, text));
     }
     if matches!(error, ProviderError::TooLong(_)) {

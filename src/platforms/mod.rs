@@ -2,6 +2,8 @@
 //!
 //! A new platform is one file that ends in its `KIND`, and one line in [`KINDS`].
 
+#[cfg(test)]
+mod testing;
 pub mod web;
 pub mod wecom;
 mod wecom_api;

@@ -121,7 +121,8 @@ impl Handler<Deliver> for WeCom {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::testing::{SECRET, wecom_section as section};
     use super::super::{Begun, OutPart};
     use super::*;
     use crate::config::Secret;
@@ -132,21 +133,6 @@ pub(super) mod tests {
     use actix::Addr;
     use futures_util::future::join_all;
     use serde_json::{Value, json};
-
-    const SECRET: &str = "canary-of-the-secret";
-
-    pub fn section() -> config::Platform {
-        config::Platform {
-            id: "sales".into(),
-            kind: "wecom".into(),
-            corp_id: "ww5823bf96d3bd56c7".into(),
-            agent_id: 1_000_002,
-            secret: Secret::new(SECRET),
-            token: Secret::new("QDG6eK"),
-            encoding_aes_key: Secret::new("CxIZICcuNTxDSlFYX2ZtdHuCiZCXnqWss7rByM/W3eQ"),
-            ..config::Platform::default()
-        }
-    }
 
     #[test]
     fn a_section_names_what_it_lacks() {

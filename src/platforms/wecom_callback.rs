@@ -50,7 +50,7 @@ impl Ingress for Callback {
 
 #[cfg(test)]
 mod tests {
-    use super::super::wecom::tests::section;
+    use super::super::testing::wecom_section as section;
     use super::*;
     use crate::domain::InboundKind;
     use proptest::prelude::*;

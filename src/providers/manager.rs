@@ -220,7 +220,8 @@ impl Request {
     async fn goes_on(&mut self, who: PortId, error: &ProviderError) -> bool {
         let alone = self.candidates.len() == 1;
         let wait = match error {
-            ProviderError::Call(CallError::Died) => Duration::ZERO,
+            // What it had said went straight to the turn, which alone can take it back, and asks again itself.
+            ProviderError::Call(CallError::Died) if alone => return false,
             ProviderError::RateLimited { after, .. } if alone => *after,
             ProviderError::Misconfigured(_) if alone => return false,
             ProviderError::Unavailable(_) | ProviderError::Cut { .. } | ProviderError::Garbage(_) if alone => {
@@ -231,7 +232,7 @@ impl Request {
             | ProviderError::Unavailable(_)
             | ProviderError::Cut { .. }
             | ProviderError::Garbage(_)
-            | ProviderError::Call(CallError::Down | CallError::Busy) => Duration::ZERO,
+            | ProviderError::Call(CallError::Down | CallError::Busy | CallError::Died) => Duration::ZERO,
             _ => return false,
         };
         if wait > PATIENCE.min(self.ask.deadline.left()) || self.ask.deadline.has_passed() {

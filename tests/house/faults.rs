@@ -267,6 +267,22 @@ async fn a_conversation_that_fails_costs_its_own_turn_and_that_runs_again() {
     assert_eq!(actors.fault("conversation/nobody", "panic").await, 404);
 }
 
+#[actix_rt::test]
+async fn a_provider_that_fails_in_the_middle_of_an_answer_does_not_show_its_beginning_twice() {
+    let office = Office::open(Setup { server: "chaos = true", ..Setup::default() }).await;
+    let actors = Actors::of(&office.gateway);
+    let words: String = (1..=20).map(|word| format!("word{word} ")).collect();
+    for failing in ["provider/model", "core/manager"] {
+        let user = failing.replace('/', "-");
+        let mut events = Chat::of(&office.gateway).follow(&user, None).await;
+        Chat::of(&office.gateway).say(&user, "slow:20").await;
+        events.find(|event| event.name == "delta" && event.data.to_string().contains("word3")).await;
+        actors.break_down(failing, "panic").await;
+        let answer = events.find(|event| event.name == "message" && event.data["role"] == "assistant").await;
+        assert_eq!(answer.data["text"].as_str().unwrap().trim_end(), words.trim_end(), "{failing}");
+    }
+}
+
 /// Six panics, each as soon as the actor runs again.
 async fn panic_six_times(scene: &Scene, path: &str) {
     for _ in 0..6 {

@@ -225,6 +225,8 @@ providers = ['model']
             let shown = sent.iter().filter(|sent| sent.shown && sent.touser == *member).map(|sent| sent.text.as_str());
             verdict.judge(texts, &shown.collect::<Vec<_>>(), &admitted);
         }
+        let database = self.gateway.path().join("data/mindbot.db");
+        verdict.lost.iter_mut().for_each(|text| *text = format!("{text} ({})", story(&database, text)));
         (verdict, self.gateway)
     }
 }
@@ -267,6 +269,20 @@ fn look(database: &std::path::Path) -> Found {
         claimed: count("SELECT count(*) FROM inbox WHERE state = 'claimed'"),
         sending: count("SELECT count(*) FROM outbox WHERE state = 'sending'"),
     }
+}
+
+/// What the store knows of the message that asked for `text`: its trace, and its replies.
+fn story(database: &std::path::Path, text: &str) -> String {
+    let connection = open(database);
+    let sql = "SELECT group_concat(step || ' ' || detail, '; ') FROM (
+                 SELECT t.step, t.detail FROM trace AS t JOIN inbox AS i ON i.id = t.message
+                  WHERE i.text = 'echo:' || ?1 ORDER BY t.id)
+               UNION ALL
+               SELECT group_concat(o.state || ': ' || o.text, '; ') FROM outbox AS o JOIN inbox AS i ON i.id = o.message
+                WHERE i.text = 'echo:' || ?1";
+    let mut statement = connection.prepare(sql).unwrap();
+    let parts = statement.query_map([text], |row| row.get::<_, Option<String>>(0)).unwrap();
+    parts.map(|part| part.unwrap().unwrap_or_default()).collect::<Vec<_>>().join(" → ")
 }
 
 /// The replies of messages whose trace says that a part's fate was unknown.
