@@ -29,6 +29,20 @@ pub fn number_of(shown: &str) -> Option<usize> {
     shown.get(..7)?.parse().ok()
 }
 
+/// What WeCom tells us when a member has written.
+pub fn callback(user: String, text: String, msg_id: String) -> wecom::Callback {
+    wecom::Callback {
+        url: String::new(),
+        corp_id: CORP.into(),
+        agent_id: AGENT,
+        token: Secret::new(TOKEN),
+        encoding_aes_key: Secret::new(AES_KEY),
+        user,
+        text,
+        msg_id: Some(msg_id),
+    }
+}
+
 /// Sealed callbacks, each a whole request for `address`; message `n` is written by member `n % members`.
 pub fn seal(address: &str, numbers: std::ops::Range<usize>, members: usize) -> Vec<Vec<u8>> {
     seal_at_rate(address, numbers, members, f64::INFINITY)
@@ -40,16 +54,8 @@ pub fn seal_at_rate(address: &str, numbers: std::ops::Range<usize>, members: usi
     let now = i64::try_from(now).unwrap();
     let first = numbers.start;
     let request = |number: usize| {
-        let callback = wecom::Callback {
-            url: String::new(),
-            corp_id: CORP.into(),
-            agent_id: AGENT,
-            token: Secret::new(TOKEN),
-            encoding_aes_key: Secret::new(AES_KEY),
-            user: format!("member-{}", number % members),
-            text: format!("echo:{}", answer(number)),
-            msg_id: Some(format!("{number}")),
-        };
+        let user = format!("member-{}", number % members);
+        let callback = callback(user, format!("echo:{}", answer(number)), number.to_string());
         let (query, body) = callback.seal(now + ((number - first) as f64 / rate) as i64).unwrap();
         let length = body.len();
         let head = format!(

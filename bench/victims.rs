@@ -1,10 +1,8 @@
 //! Members whose conversation is made to fail in the middle of an answer, and what they were shown after all.
 
-use crate::load::{AES_KEY, AGENT, CORP, TOKEN, unix_ms};
+use crate::load::{AGENT, callback, unix_ms};
 use crate::support::chat::client;
 use crate::world::World;
-use mindbot::config::Secret;
-use mindbot::simulate::wecom;
 use std::cell::Cell;
 
 /// Words of an answer, 100 ms apart: time enough to fail in.
@@ -24,16 +22,7 @@ impl Victims {
     pub async fn write(&self) -> String {
         let user = member(self.count.replace(self.count.get() + 1));
         let path = format!("conversation/wecom|{AGENT}|private|{user}|");
-        let callback = wecom::Callback {
-            url: String::new(),
-            corp_id: CORP.into(),
-            agent_id: AGENT,
-            token: Secret::new(TOKEN),
-            encoding_aes_key: Secret::new(AES_KEY),
-            msg_id: Some(user.clone()),
-            user,
-            text: format!("slow:{WORDS}"),
-        };
+        let callback = callback(user.clone(), format!("slow:{WORDS}"), user);
         let (query, body) = callback.seal((unix_ms() / 1000.0) as i64).unwrap();
         let taken = client().post(format!("{}?{query}", self.hook)).body(body).send().await.unwrap();
         assert_eq!(taken.status(), 200, "a victim's message is taken");

@@ -212,7 +212,9 @@ impl Request {
             return Box::pin(ask_held_back(port, call, deadline.left())).await;
         }
         let outcome = port.ask(call, deadline.left()).await.map_err(ProviderError::from).and_then(|result| result);
-        let shown = matches!(outcome, Err(ProviderError::Cut { shown, .. }) if shown > 0);
+        // The text went straight to the turn, which alone can take it back, and who died cannot say how much it was.
+        let shown =
+            matches!(outcome, Err(ProviderError::Cut { shown: 1.., .. } | ProviderError::Call(CallError::Died)));
         (outcome, shown)
     }
 
@@ -220,8 +222,7 @@ impl Request {
     async fn goes_on(&mut self, who: PortId, error: &ProviderError) -> bool {
         let alone = self.candidates.len() == 1;
         let wait = match error {
-            // What it had said went straight to the turn, which alone can take it back, and asks again itself.
-            ProviderError::Call(CallError::Died) if alone => return false,
+            ProviderError::Call(CallError::Died) => Duration::ZERO,
             ProviderError::RateLimited { after, .. } if alone => *after,
             ProviderError::Misconfigured(_) if alone => return false,
             ProviderError::Unavailable(_) | ProviderError::Cut { .. } | ProviderError::Garbage(_) if alone => {
@@ -232,7 +233,7 @@ impl Request {
             | ProviderError::Unavailable(_)
             | ProviderError::Cut { .. }
             | ProviderError::Garbage(_)
-            | ProviderError::Call(CallError::Down | CallError::Busy | CallError::Died) => Duration::ZERO,
+            | ProviderError::Call(CallError::Down | CallError::Busy) => Duration::ZERO,
             _ => return false,
         };
         if wait > PATIENCE.min(self.ask.deadline.left()) || self.ask.deadline.has_passed() {

@@ -20,6 +20,9 @@ const AES_KEY: &str = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG";
 /// Without any progress for this long, what is missing counts as lost.
 const SETTLED: Duration = Duration::from_secs(12);
 
+/// Messages of each sort that a verdict prints.
+const PRINTED: usize = 5;
+
 /// How hard the gateway is pressed.
 #[derive(Debug, Clone)]
 pub struct Pressure {
@@ -82,7 +85,7 @@ impl std::fmt::Debug for Verdict {
             ("out of order", &self.out_of_order),
         ];
         rows.iter().try_for_each(|(name, texts)| {
-            let some = texts.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(" ");
+            let some = texts.iter().take(PRINTED).map(String::as_str).collect::<Vec<_>>().join(" ");
             writeln!(f, "{name}: {} {some}", texts.len())
         })
     }
@@ -226,7 +229,7 @@ providers = ['model']
             verdict.judge(texts, &shown.collect::<Vec<_>>(), &admitted);
         }
         let database = self.gateway.path().join("data/mindbot.db");
-        verdict.lost.iter_mut().for_each(|text| *text = format!("{text} ({})", story(&database, text)));
+        verdict.lost.iter_mut().take(PRINTED).for_each(|text| *text = format!("{text} ({})", story(&database, text)));
         (verdict, self.gateway)
     }
 }
