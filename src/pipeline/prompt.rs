@@ -220,7 +220,7 @@ mod tests {
             sender: "s".into(),
             sender_name: None,
             text: text.into(),
-            parts: vec![],
+            parts: [].into(),
             reply_route: "null".into(),
             sent_at: 0,
             received_at: 0,

@@ -96,7 +96,8 @@ async fn ask(turn: &mut Turn, wiring: &Wiring, text: &mut String) -> Round {
             }
             () = sleep_until(screen.due_at()), if screen.is_due() => screen.show_text(text),
             () = sleep_until(patience_ends), if !turn.told_to_wait && !screen.shows(text) => {
-                tell_to_wait(turn, wiring).await;
+                // Boxed, so that a turn which is answered in time needs no room for it.
+                Box::pin(tell_to_wait(turn, wiring)).await;
             }
             answer = &mut asked => break answer,
         }

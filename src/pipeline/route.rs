@@ -63,7 +63,7 @@ mod tests {
             sender: sender.into(),
             sender_name: None,
             text: String::new(),
-            parts: vec![],
+            parts: [].into(),
             reply_route: "null".into(),
             sent_at: 0,
             received_at: 0,

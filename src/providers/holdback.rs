@@ -44,7 +44,7 @@ pub(super) async fn ask_held_back(
             outcome = &mut asked => break outcome.map_err(ProviderError::from).and_then(|result| result),
         }
         released = true;
-        if shown_to.send(std::mem::take(&mut held)).await.is_err() {
+        if shown_to.send(std::mem::take(&mut held).into()).await.is_err() {
             return (Err(ProviderError::Cancelled), true);
         }
     };
@@ -54,7 +54,7 @@ pub(super) async fn ask_held_back(
     }
     if !held.is_empty() && (released || outcome.is_ok()) {
         released = true;
-        if shown_to.send(held).await.is_err() {
+        if shown_to.send(held.into()).await.is_err() {
             return (Err(ProviderError::Cancelled), true);
         }
     }

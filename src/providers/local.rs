@@ -2,7 +2,7 @@
 //!
 //! It writes nothing itself but the sentences around the quotations. A restart loses the calls in flight.
 
-use super::{Complete, Kind, Prompt, ProviderError};
+use super::{Complete, Delta, Kind, Prompt, ProviderError};
 use crate::config::{self, Words};
 use crate::domain::{Deadline, InstanceId, Usage};
 use crate::knowledge::Passage;
@@ -72,9 +72,9 @@ impl Handler<Complete> for Local {
 }
 
 /// Hands the text over piece by piece; a full channel pauses it.
-async fn stream(text: &str, deltas: &mpsc::Sender<String>, deadline: Deadline) -> Result<(), ProviderError> {
+async fn stream(text: &str, deltas: &mpsc::Sender<Delta>, deadline: Deadline) -> Result<(), ProviderError> {
     for piece in pieces(text) {
-        let sent = tokio::time::timeout_at(deadline.instant(), deltas.send(piece.to_owned())).await;
+        let sent = tokio::time::timeout_at(deadline.instant(), deltas.send(piece.into())).await;
         sent.map_err(|_| ProviderError::TimedOut("the reader is slower than the deadline".into()))?
             .map_err(|_| ProviderError::Cancelled)?;
     }

@@ -61,7 +61,7 @@ pub struct Prompt {
 }
 
 /// A piece of text, in order.
-pub type Delta = String;
+pub type Delta = Box<str>;
 
 /// Asks for one reply.
 ///

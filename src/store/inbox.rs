@@ -158,7 +158,7 @@ pub struct Row {
     pub sender: String,
     pub sender_name: Option<String>,
     pub text: String,
-    pub parts: Vec<Part>,
+    pub parts: Box<[Part]>,
     /// JSON, as it came in.
     pub reply_route: String,
     pub sent_at: i64,

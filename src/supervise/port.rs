@@ -7,10 +7,11 @@ use super::CallError;
 use super::vitals::PortStats;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, Handler, MailboxError, Message, Recipient};
+use arc_swap::ArcSwapOption;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,9 @@ where
 {
     id: PortId,
     permits: Arc<Semaphore>,
-    peer: watch::Sender<Option<Peer<M>>>,
+    peer: ArcSwapOption<Peer<M>>,
+    /// Tells whoever waits for an incarnation that one has come.
+    published: Notify,
     stats: Arc<PortStats>,
 }
 
@@ -80,18 +83,6 @@ impl Calls {
 
 struct RunningCall(Arc<CallsInner>);
 
-impl RunningCall {
-    /// Runs the call to its end, or until its incarnation is given up. Dropping an unread message takes it back.
-    async fn of<M>(self, peer: Peer<M>, message: M) -> Result<M::Result, MailboxError>
-    where
-        M: Message + Send + 'static,
-        M::Result: Send,
-    {
-        let answer = self.0.abandoned.run_until_cancelled(peer.recipient.send(message)).await;
-        answer.unwrap_or(Err(MailboxError::Closed))
-    }
-}
-
 impl Drop for RunningCall {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::AcqRel);
@@ -119,7 +110,7 @@ where
         let stats = Arc::new(PortStats::new(name, capacity, permits.clone()));
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         let id = PortId(NEXT.fetch_add(1, Ordering::Relaxed));
-        Self { inner: Arc::new(Inner { id, permits, peer: watch::Sender::new(None), stats }) }
+        Self { inner: Arc::new(Inner { id, permits, peer: ArcSwapOption::empty(), published: Notify::new(), stats }) }
     }
 
     pub fn id(&self) -> PortId {
@@ -166,9 +157,9 @@ where
             self.inner.stats.refused();
             return Err(message);
         };
-        let Some(peer) = self.inner.peer.borrow().clone() else { return Err(message) };
+        let Some(peer) = self.inner.peer.load_full() else { return Err(message) };
         actix_rt::spawn(async move {
-            let _ = peer.calls.begin().of(peer, message).await;
+            let _ = peer.call(message).await;
             drop(permit);
         });
         Ok(())
@@ -176,7 +167,7 @@ where
 
     /// Whether an incarnation is behind the port right now.
     pub fn is_up(&self) -> bool {
-        self.inner.peer.borrow().is_some()
+        self.inner.peer.load().is_some()
     }
 
     /// Permits not taken at the moment.
@@ -191,9 +182,14 @@ where
         deadline: Instant,
     ) -> Result<M::Result, CallError> {
         let patience = deadline.min(Instant::now() + RESTART_PATIENCE);
-        let Some(peer) = self.incarnation(patience).await else { return Err(self.inner.stats.down()) };
+        let peer = match self.inner.peer.load_full() {
+            Some(peer) => Some(peer),
+            // Boxed, so that a call which finds its actor at once needs no room for the waiting.
+            None => Box::pin(self.next_incarnation(patience)).await,
+        };
+        let Some(peer) = peer else { return Err(self.inner.stats.down()) };
         let call = actix_rt::spawn(async move {
-            let answer = peer.calls.begin().of(peer, message).await;
+            let answer = peer.call(message).await;
             drop(permit);
             answer
         });
@@ -204,14 +200,19 @@ where
         }
     }
 
-    /// The current incarnation, waiting until `patience` for one that is just being started.
-    async fn incarnation(&self, patience: Instant) -> Option<Peer<M>> {
-        if let Some(peer) = self.inner.peer.borrow().clone() {
-            return Some(peer);
-        }
-        let mut changes = self.inner.peer.subscribe();
-        let found = timeout_at(patience, changes.wait_for(Option::is_some)).await;
-        found.ok()?.ok()?.clone()
+    /// Waits until `patience` for an incarnation that is just being started.
+    async fn next_incarnation(&self, patience: Instant) -> Option<Arc<Peer<M>>> {
+        let coming = async {
+            loop {
+                // Made before the look: it hears of what is published after.
+                let published = self.inner.published.notified();
+                if let Some(peer) = self.inner.peer.load_full() {
+                    return peer;
+                }
+                published.await;
+            }
+        };
+        timeout_at(patience, coming).await.ok()
     }
 
     /// Puts an incarnation behind the port; a stale one is ignored.
@@ -220,34 +221,38 @@ where
         A: Actor + Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        self.inner.peer.send_if_modified(|peer| {
-            if peer.as_ref().is_some_and(|current| current.generation > generation) {
-                return false;
-            }
-            *peer = Some(Peer { generation, recipient: address.recipient(), calls });
-            true
+        let peer = Arc::new(Peer { generation, recipient: address.recipient(), calls });
+        self.inner.peer.rcu(|current| match current {
+            Some(newer) if newer.generation > generation => Some(newer.clone()),
+            _ => Some(peer.clone()),
         });
+        self.inner.published.notify_waiters();
     }
 
     /// Takes an incarnation away, unless a newer one has replaced it.
     pub(super) fn withdraw(&self, generation: u64) {
-        self.inner.peer.send_if_modified(|peer| {
-            let is_ours = peer.as_ref().is_some_and(|current| current.generation == generation);
-            if is_ours {
-                *peer = None;
-            }
-            is_ours
-        });
+        self.inner.peer.rcu(|current| current.clone().filter(|current| current.generation != generation));
     }
 }
 
-impl<M> Clone for Peer<M>
+impl<M> Peer<M>
 where
     M: Message + Send + 'static,
     M::Result: Send,
 {
-    fn clone(&self) -> Self {
-        Self { generation: self.generation, recipient: self.recipient.clone(), calls: self.calls.clone() }
+    /// Runs a call to its end, or until the incarnation is given up. Dropping an unread message takes it back.
+    async fn call(&self, message: M) -> Result<M::Result, MailboxError> {
+        let running = self.calls.begin();
+        let abandoned = &running.0.abandoned;
+        if abandoned.is_cancelled() {
+            return Err(MailboxError::Closed);
+        }
+        // Not `run_until_cancelled`, which keeps room for the request twice.
+        tokio::select! {
+            biased;
+            answer = self.recipient.send(message) => answer,
+            () = abandoned.cancelled() => Err(MailboxError::Closed),
+        }
     }
 }
 

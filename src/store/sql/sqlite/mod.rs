@@ -16,7 +16,7 @@ pub const PRAGMAS: &str = "
     PRAGMA journal_size_limit = 67108864;
     PRAGMA cache_size = -8192;
     PRAGMA temp_store = MEMORY;";
-pub const READ_ONLY: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -4096;";
+pub const READ_ONLY: &str = "PRAGMA query_only = ON; PRAGMA cache_size = -1024;";
 /// Writes the same number (`MIND`) into the file's header again: changes nothing, and is a write for all that.
 pub const PROBE: &str = "PRAGMA application_id = 0x4d494e44";
 pub const QUICK_CHECK: &str = "PRAGMA quick_check(1)";
