@@ -8,12 +8,15 @@ use crate::config::{self, Secret};
 use crate::domain::Usage;
 use crate::egress;
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::{Method, Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::ResponseFuture;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::time::{sleep_until, timeout};
 
 const BASE_URL: &str = "https://api.openai.com/v1";
@@ -28,8 +31,9 @@ const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
 /// What every call of one incarnation shares.
 pub struct Service {
-    client: reqwest::Client,
-    url: String,
+    client: egress::StreamClient,
+    completions: Uri,
+    models: Uri,
     headers: HeaderMap,
     id: String,
     model: String,
@@ -44,16 +48,19 @@ impl Service {
         let base = section.base_url.as_ref().map_or(BASE_URL, url::Url::as_str).trim_end_matches('/');
         let authorization = bearer(&section.api_key).ok_or("`api_key` cannot be sent in a header")?;
         let model = section.models.first().cloned().ok_or("`models` is empty")?;
+        let uri =
+            |path| format!("{base}{path}").parse().map_err(|error| format!("`base_url` cannot be asked: {error}"));
+        // No `Accept-Encoding`: a compressor in between would hold the stream's small pieces back.
         let headers = [
             (AUTHORIZATION, authorization),
             (CONTENT_TYPE, HeaderValue::from_static("application/json")),
             (ACCEPT, HeaderValue::from_static("text/event-stream")),
-            // A compressor in between would hold the stream's small pieces back.
-            (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            (USER_AGENT, HeaderValue::from_static(egress::USER_AGENT)),
         ];
         Ok(Self {
-            client: egress::client(section.connect_timeout.unwrap_or(CONNECT_TIMEOUT))?,
-            url: format!("{base}/chat/completions"),
+            client: egress::stream_client(section.connect_timeout.unwrap_or(CONNECT_TIMEOUT))?,
+            completions: uri("/chat/completions")?,
+            models: uri("/models")?,
             headers: HeaderMap::from_iter(headers),
             id: section.id.clone(),
             model,
@@ -64,9 +71,9 @@ impl Service {
 
     /// Lists the models, which costs nothing and needs a key that works.
     pub async fn probe(&self) -> Result<String, String> {
-        let url = self.url.replace("/chat/completions", "/models");
-        let asked = self.client.get(&url).headers(self.headers.clone()).timeout(PROBE_WITHIN).send().await;
-        let status = asked.map_err(|error| format!("cannot be reached: {}", error.without_url()))?.status();
+        let asked = timeout(PROBE_WITHIN, self.request(Method::GET, &self.models, Bytes::new())).await;
+        let asked = asked.map_err(|_| format!("no answer within {} s", PROBE_WITHIN.as_secs()))?;
+        let status = asked.map_err(|error| format!("cannot be reached: {}", reason(&error)))?.status();
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(format!("`api_key` is refused (HTTP {status})")),
             // Not every compatible server lists its models.
@@ -102,7 +109,7 @@ impl Service {
         // The prompt may be large, and the answer may be long in coming.
         drop(prompt);
         let prompt_bytes = body.len();
-        let mut response = self.send(body).await?;
+        let mut response = self.send(body.into()).await?;
         let mut reply = Reply::default();
         match media_type(response.headers()) {
             "text/event-stream" | "" => self.read_events(&mut response, &mut reply, deltas, shown).await?,
@@ -120,10 +127,10 @@ impl Service {
     }
 
     /// Sends the request and waits for a 200.
-    async fn send(&self, body: Vec<u8>) -> Result<Response, ProviderError> {
-        let sending = self.client.post(&self.url).headers(self.headers.clone()).body(body).send();
+    async fn send(&self, body: Bytes) -> Result<Response<Incoming>, ProviderError> {
+        let sending = self.request(Method::POST, &self.completions, body);
         let answer = timeout(self.idle_timeout, sending).await.map_err(|_| self.fell_silent())?;
-        let mut response = answer.map_err(|error| ProviderError::Unavailable(reason(error)))?;
+        let mut response = answer.map_err(|error| ProviderError::Unavailable(reason(&error)))?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
@@ -135,9 +142,17 @@ impl Service {
         Err(Complaint::of_body(&body).meaning(Some(status), wait))
     }
 
+    fn request(&self, method: Method, uri: &Uri, body: Bytes) -> ResponseFuture {
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        self.client.request(request)
+    }
+
     async fn read_events(
         &self,
-        response: &mut Response,
+        response: &mut Response<Incoming>,
         reply: &mut Reply,
         deltas: &mpsc::Sender<Delta>,
         shown: &mut usize,
@@ -150,7 +165,7 @@ impl Service {
             taken?;
             if reply.is_done {
                 // A body read to its end gives its connection back; nothing is lost if the end does not come.
-                drop(timeout(TAIL_WAIT, response.chunk()).await);
+                drop(timeout(TAIL_WAIT, response.frame()).await);
                 return Ok(());
             }
         }
@@ -163,7 +178,7 @@ impl Service {
     }
 
     /// Reads a body of at most `limit` bytes; a longer one is garbage.
-    async fn read_whole(&self, response: &mut Response, limit: usize) -> Result<Vec<u8>, ProviderError> {
+    async fn read_whole(&self, response: &mut Response<Incoming>, limit: usize) -> Result<Vec<u8>, ProviderError> {
         let mut body = Vec::new();
         while let Some(chunk) = self.next_chunk(response).await? {
             if body.len() + chunk.len() > limit {
@@ -174,9 +189,16 @@ impl Service {
         Ok(body)
     }
 
-    async fn next_chunk(&self, response: &mut Response) -> Result<Option<Bytes>, ProviderError> {
-        let chunk = timeout(self.idle_timeout, response.chunk()).await.map_err(|_| self.fell_silent())?;
-        chunk.map_err(|error| ProviderError::Unavailable(reason(error)))
+    async fn next_chunk(&self, response: &mut Response<Incoming>) -> Result<Option<Bytes>, ProviderError> {
+        loop {
+            let frame = timeout(self.idle_timeout, response.frame()).await.map_err(|_| self.fell_silent())?;
+            let Some(frame) = frame else { return Ok(None) };
+            let frame = frame.map_err(|error| ProviderError::Unavailable(reason(&error)))?;
+            // What is not data is a trailer, which says nothing to us.
+            if let Ok(data) = frame.into_data() {
+                return Ok(Some(data));
+            }
+        }
     }
 
     fn fell_silent(&self) -> ProviderError {
@@ -217,7 +239,11 @@ async fn show(reply: &mut Reply, deltas: &mpsc::Sender<Delta>, shown: &mut usize
     }
     let text = std::mem::take(&mut reply.text);
     let chars = text.chars().count();
-    deltas.send(text).await.map_err(|_| ProviderError::Cancelled)?;
+    match deltas.try_send(text.into()) {
+        // Boxed, so that a call which is never paused needs no room for it.
+        Err(TrySendError::Full(text)) => Box::pin(deltas.send(text)).await.map_err(|_| ProviderError::Cancelled)?,
+        sent => sent.map_err(|_| ProviderError::Cancelled)?,
+    }
     *shown += chars;
     Ok(())
 }
@@ -243,9 +269,8 @@ fn media_type(headers: &HeaderMap) -> &str {
     value.split(';').next().unwrap_or_default().trim()
 }
 
-/// Why a request failed, down to the first cause: "connection refused" helps, "error sending request" does not.
-fn reason(error: reqwest::Error) -> String {
-    let error = error.without_url();
+/// Why a request failed, down to the first cause: "connection refused" helps, "client error" does not.
+fn reason(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(deeper) = cause {
