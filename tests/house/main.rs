@@ -33,5 +33,6 @@ mod secrets;
 mod start;
 mod storage;
 mod third_parties;
+mod tls;
 mod tokens;
 mod webhook;
