@@ -63,7 +63,9 @@ pub fn stream_client(connect_timeout: Duration) -> Result<StreamClient, String> 
     let tls = HttpsConnectorBuilder::new().try_with_platform_verifier().map_err(|error| error.to_string())?;
     let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
     let connector = ServiceBuilder::new().map_response(Stream::of).timeout(connect_timeout).service(connector);
-    Ok(Client::builder(TokioExecutor::new())
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that makes clients")]
+    let mut builder = Client::builder(TokioExecutor::new());
+    Ok(builder
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(IDLE_CONNECTIONS)
         .pool_idle_timeout(IDLE_FOR)

@@ -77,6 +77,7 @@ fn run_openai(simulate: &Simulate) -> Result<(), Failure> {
     };
     let stand_in = openai::start(options).map_err(Failure::Start)?;
     eprintln!("openai stand-in: http://127.0.0.1:{}", stand_in.port);
+    eprintln!("for the gateway: OPENAI_API_KEY=any OPENAI_BASE_URL={}", stand_in.base_url());
     stand_in.wait();
     Ok(())
 }
