@@ -3,8 +3,10 @@
 use super::{FAILED, WRONG_USE};
 use crate::egress;
 use crate::providers::sse::Scanner;
+use backon::{ConstantBuilder, Retryable};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -12,6 +14,9 @@ use tokio::sync::mpsc;
 use url::Url;
 
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// How often, and how many times, a gateway that went away is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const LOOKS: usize = 120;
 
 /// Talks to a running gateway: a line is a message, and the answer is streamed.
 #[derive(Debug, clap::Args)]
@@ -140,15 +145,29 @@ impl Session {
         message.ok_or_else(|| Failure::Run("the gateway gave no message id".into()))
     }
 
-    /// Follows the conversation until the gateway ends the stream.
+    /// Follows the conversation, also over a restart of the gateway. Ends when the gateway stays away.
     async fn follow(&self, tell: mpsc::Sender<Value>) -> Result<(), Failure> {
+        let mut stream = self.events().await?;
+        loop {
+            self.read(stream, &tell).await?;
+            eprintln!("mindbot chat: the gateway is gone; waiting for it to come back, nothing is lost");
+            let looks = ConstantBuilder::default().with_delay(LOOK_EVERY).with_max_times(LOOKS);
+            stream = (|| self.events()).retry(looks).await?;
+        }
+    }
+
+    /// Opens the stream of events, from the beginning of the conversation.
+    async fn events(&self) -> Result<reqwest::Response, Failure> {
         let mut events = self.events.clone();
         events.query_pairs_mut().append_pair("conversation", &self.conversation);
-        let answer = accepted(self.authorised(self.client.get(events)).send().await?).await?;
-        let mut chunks = answer.bytes_stream();
+        accepted(self.authorised(self.client.get(events)).send().await?).await
+    }
+
+    /// Reads events until the stream ends or breaks.
+    async fn read(&self, stream: reqwest::Response, tell: &mpsc::Sender<Value>) -> Result<(), Failure> {
+        let mut chunks = stream.bytes_stream();
         let mut scanner = Scanner::default();
-        while let Some(chunk) = chunks.next().await {
-            let chunk = chunk?;
+        while let Some(Ok(chunk)) = chunks.next().await {
             let mut rest: &[u8] = &chunk;
             while let Some(data) = scanner.next(&mut rest).map_err(|error| Failure::Run(error.to_string()))? {
                 if let Ok(event) = serde_json::from_slice(data) {
@@ -156,7 +175,7 @@ impl Session {
                 }
             }
         }
-        Err(Failure::Run("the gateway ended the conversation's stream; start again to go on".into()))
+        Ok(())
     }
 }
 
@@ -179,6 +198,8 @@ struct Screen {
     waits_for: Option<String>,
     /// The part of its answer that has been printed.
     printed: String,
+    /// Ids of what was shown: a stream that is opened again begins at the beginning.
+    seen: HashSet<String>,
 }
 
 impl Screen {
@@ -191,6 +212,9 @@ impl Screen {
     fn show(&mut self, event: &Value) {
         let text = event["text"].as_str().unwrap_or_default();
         if event["role"] == "assistant" {
+            if !self.seen.insert(event["id"].as_str().unwrap_or_default().to_owned()) {
+                return;
+            }
             self.show_whole(text);
             if event["reply_to"].as_str().is_some() && event["mark"] != "notice" {
                 self.show_sources(&event["sources"]);

@@ -32,6 +32,7 @@ mod routes;
 mod secrets;
 mod start;
 mod storage;
+mod terminal;
 mod third_parties;
 mod tls;
 mod tokens;
