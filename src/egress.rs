@@ -20,8 +20,9 @@ use tower::{BoxError, ServiceBuilder};
 /// Connections kept open to one host between requests.
 const IDLE_CONNECTIONS: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(30);
-/// How long a connection is silent before the other side is probed, how often, and how many times.
-const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(15), 3);
+/// How long a connection is silent before the other side is probed, and between two probes.
+const PROBE_AFTER: Duration = Duration::from_secs(15);
+const PROBES: u32 = 3;
 
 pub const USER_AGENT: &str = concat!("mindbot/", env!("CARGO_PKG_VERSION"));
 
@@ -57,9 +58,9 @@ pub fn stream_client(connect_timeout: Duration) -> Result<StreamClient, String> 
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
-    tcp.set_keepalive(Some(KEEPALIVE.0));
-    tcp.set_keepalive_interval(Some(KEEPALIVE.1));
-    tcp.set_keepalive_retries(Some(KEEPALIVE.2));
+    tcp.set_keepalive(Some(PROBE_AFTER));
+    tcp.set_keepalive_interval(Some(PROBE_AFTER));
+    tcp.set_keepalive_retries(Some(PROBES));
     let tls = HttpsConnectorBuilder::new().try_with_platform_verifier().map_err(|error| error.to_string())?;
     let connector = tls.https_or_http().enable_http1().wrap_connector(tcp);
     let connector = ServiceBuilder::new().map_response(Stream::of).timeout(connect_timeout).service(connector);

@@ -1,27 +1,9 @@
 //! A model that hangs, breaks off, talks nonsense or refuses: what the person reads, and what the trace says of it.
 
 use crate::support::eventually;
-use crate::support::office::{Office, Setup, details};
+use crate::support::office::{Office, Setup, assistant, branch, details, provider};
 use mindbot::simulate::openai::{self, Fault, Rule};
 use serde_json::{Value, json};
-
-/// An assistant that messages beginning with `echo:{id}` go to, and its provider.
-fn branch(id: &str, base: &str, more: &str) -> String {
-    format!("{}{}", provider(id, base, more), assistant(id, &[id]),)
-}
-
-fn provider(id: &str, base: &str, more: &str) -> String {
-    format!(
-        "[[providers]]\nid = '{id}'\nkind = 'openai'\napi_key = 'sk-1'\nmodels = ['stand-in']\nbase_url = '{base}'\n{more}\n"
-    )
-}
-
-fn assistant(id: &str, providers: &[&str]) -> String {
-    format!(
-        "[[assistants]]\nid = '{id}'\nproviders = {providers:?}\n\
-         [[routes]]\nassistant = '{id}'\nmatch = {{ keyword = 'echo:{id}' }}\n"
-    )
-}
 
 fn rule(word: &str, times: Option<u64>, fault: Fault) -> Rule {
     Rule { contains: Some(format!("echo:{word}")), times, ..Rule::always(fault) }

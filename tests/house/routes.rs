@@ -1,10 +1,8 @@
 //! The assistant that a message is meant for answers it, and the trace names the rule.
 
-use crate::support::chat::{Chat, client};
+use crate::support::chat::{Chat, client, in_terminal};
 use crate::support::office::{Office, Setup, details};
 use serde_json::{Value, json};
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
 
 const RULES: &str = "
 [[assistants]]
@@ -87,23 +85,9 @@ async fn an_assistant_that_is_asked_for_by_name_answers_past_the_rules_but_not_t
         let problem: Value = refused.json().await.unwrap();
         assert!(problem["detail"].as_str().unwrap().contains(words), "{problem}");
     }
-    let url = office.gateway.url("");
-    let run = move || chat_in_terminal(&["--url", &url, "--assistant", "boss"], "echo:from the terminal\n");
-    let output = actix_rt::task::spawn_blocking(run).await.unwrap();
+    let terminal = in_terminal(&["--url", &office.gateway.url(""), "--assistant", "boss"], "echo:from the terminal\n");
+    let output = actix_rt::task::spawn_blocking(|| terminal.wait_with_output()).await.unwrap().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "from the terminal", "{output:?}");
     let prompt = office.model.prompts().pop().unwrap();
     assert_eq!(prompt["messages"][0]["content"], "You serve the boss.");
-}
-
-fn chat_in_terminal(arguments: &[&str], lines: &str) -> Output {
-    let mut terminal = Command::new(env!("CARGO_BIN_EXE_mindbot"))
-        .arg("chat")
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    terminal.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    terminal.wait_with_output().unwrap()
 }

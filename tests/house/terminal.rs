@@ -1,23 +1,15 @@
 //! `mindbot chat` before a gateway that goes away.
 
+use crate::support::chat::in_terminal;
 use crate::support::eventually;
 use crate::support::office::{Office, Setup};
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::sync::atomic::Ordering;
 
 #[actix_rt::test]
 async fn the_terminal_shows_the_answer_once_although_the_gateway_was_killed_in_between() {
     let office = Office::open(Setup::default()).await;
     let address = office.gateway.address.clone();
-    let mut terminal = Command::new(env!("CARGO_BIN_EXE_mindbot"))
-        .args(["chat", "--url", &office.gateway.url("")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    terminal.stdin.take().unwrap().write_all(b"echo:first\nslow:20\n").unwrap();
+    let terminal = in_terminal(&["--url", &office.gateway.url("")], "echo:first\nslow:20\n");
     let asked = || async { (office.model.counters.completed.load(Ordering::Relaxed) == 1).then_some(()) };
     eventually("the first question is answered", asked).await;
     let asked = || async { (office.model.counters.open.load(Ordering::Relaxed) == 1).then_some(()) };

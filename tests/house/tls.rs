@@ -1,9 +1,10 @@
 //! A model behind TLS, as the real ones are: asked when the system vouches for it, and otherwise left alone.
 
-use crate::support::office::{Office, Setup, details};
+use crate::support::office::{Office, Setup, branch, details};
 use mindbot::simulate::openai;
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
@@ -33,15 +34,6 @@ async fn front(upstream: String) -> (u16, String) {
     (port, cert.pem())
 }
 
-fn branch(id: &str, port: u16) -> String {
-    format!(
-        "[[providers]]\nid = '{id}'\nkind = 'openai'\napi_key = 'sk-1'\nmodels = ['stand-in']\n\
-         base_url = 'https://localhost:{port}/v1'\n\
-         [[assistants]]\nid = '{id}'\nproviders = ['{id}']\n\
-         [[routes]]\nassistant = '{id}'\nmatch = {{ keyword = 'echo:{id}' }}\n"
-    )
-}
-
 #[actix_rt::test]
 async fn a_model_behind_tls_is_asked_and_one_that_nobody_vouches_for_is_not() {
     let upstream = openai::start(openai::Options::default()).unwrap();
@@ -50,7 +42,8 @@ async fn a_model_behind_tls_is_asked_and_one_that_nobody_vouches_for_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let trusted = folder.path().join("trusted.pem");
     std::fs::write(&trusted, certificate).unwrap();
-    let rest = branch("known", known) + &branch("stranger", stranger);
+    let behind = |id, port| branch(id, &format!("https://localhost:{port}/v1"), "");
+    let rest = behind("known", known) + &behind("stranger", stranger);
     let environment = [("SSL_CERT_FILE".to_owned(), trusted.to_str().unwrap().to_owned())];
     let office = Office::open_with(Setup { rest: &rest, ..Setup::default() }, &environment).await;
 
@@ -61,9 +54,5 @@ async fn a_model_behind_tls_is_asked_and_one_that_nobody_vouches_for_is_not() {
     let message = office.message_after("wu", "unanswered").await;
     let unanswered = details(&message, "unanswered").next().unwrap();
     assert!(unanswered.to_string().contains("invalid peer certificate"), "{unanswered}");
-    assert_eq!(
-        upstream.counters.completed.load(std::sync::atomic::Ordering::Relaxed),
-        2,
-        "nothing was said to a stranger"
-    );
+    assert_eq!(upstream.counters.completed.load(Ordering::Relaxed), 2, "nothing was said to a stranger");
 }

@@ -5,7 +5,9 @@ use super::gateway::Gateway;
 use futures_util::{Stream, StreamExt};
 use serde_json::{Value, json};
 use std::collections::VecDeque;
+use std::io::Write;
 use std::pin::Pin;
+use std::process::{Child, Command, Stdio};
 
 /// One event of the stream.
 #[derive(Debug, Clone)]
@@ -109,4 +111,18 @@ fn event_of(block: &str) -> Option<Event> {
     let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::to_owned);
     let data = serde_json::from_str(&field("data: ")?).unwrap();
     Some(Event { name: field("event: ")?, id: field("id: "), data })
+}
+
+/// Starts `mindbot chat` with these lines typed ahead; it ends by itself once they are answered.
+pub fn in_terminal(arguments: &[&str], lines: &str) -> Child {
+    let mut terminal = Command::new(env!("CARGO_BIN_EXE_mindbot"))
+        .arg("chat")
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    terminal.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    terminal
 }

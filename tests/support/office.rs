@@ -252,3 +252,23 @@ id = 'helper'
 "
     )
 }
+
+/// An assistant that messages beginning with `echo:{id}` go to, and its provider.
+pub fn branch(id: &str, base: &str, more: &str) -> String {
+    format!("{}{}", provider(id, base, more), assistant(id, &[id]))
+}
+
+/// A provider that asks at `base`, with `more` keys.
+pub fn provider(id: &str, base: &str, more: &str) -> String {
+    format!(
+        "[[providers]]\nid = '{id}'\nkind = 'openai'\napi_key = 'sk-1'\nmodels = ['stand-in']\nbase_url = '{base}'\n{more}\n"
+    )
+}
+
+/// An assistant with these providers, and the rule that leads to it.
+pub fn assistant(id: &str, providers: &[&str]) -> String {
+    format!(
+        "[[assistants]]\nid = '{id}'\nproviders = {providers:?}\n\
+         [[routes]]\nassistant = '{id}'\nmatch = {{ keyword = 'echo:{id}' }}\n"
+    )
+}
