@@ -11,7 +11,7 @@ use crate::pipeline::Wiring;
 use crate::store::inbox::{self, Claim, Release};
 use crate::store::outbox::{self, Ending, Reply, Target};
 use crate::store::{StoreError, history};
-use crate::supervise::{CallError, ChildSpec, Control, Crowd, Inject, Port, Pulse, Thread, Transient, card, obey};
+use crate::supervise::{CallError, ChildSpec, Control, Crowd, Inject, Port, Thread, Transient, card, obey};
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, SpawnHandle, WrapFuture};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -276,27 +276,16 @@ impl Dispatcher {
         }));
     }
 
-    fn ping_talks(&mut self, ctx: &mut Context<Self>) {
-        let mut pings = Vec::new();
-        let mut hung = Vec::new();
-        for (key, talk) in &mut self.talks {
-            if talk.busy_since.is_none_or(|since| since.elapsed() < PING_AFTER) {
-                continue;
+    fn ping_talks(&mut self, _: &mut Context<Self>) {
+        self.talks.retain(|key, talk| {
+            let is_old = talk.busy_since.is_some_and(|since| since.elapsed() >= PING_AFTER);
+            let is_deaf = is_old && talk.child.pulse().is_some_and(|pulse| !pulse.ping());
+            if is_deaf {
+                tracing::error!(conversation = key, "a conversation does not answer; cutting it");
             }
-            match talk.child.pulse().map(Pulse::ping) {
-                Some(Some(ping)) => pings.push(ping),
-                Some(None) => hung.push(key.clone()),
-                None => {}
-            }
-        }
-        for ping in pings {
-            ctx.spawn(actix::fut::wrap_future(ping));
-        }
-        for key in hung {
-            tracing::error!(conversation = key, "a conversation does not answer; cutting it");
-            // Its call ends as `Died`, and that gives the rows back with a strike.
-            self.talks.remove(&key);
-        }
+            // The call of one that is let go ends as `Died`, and that gives the rows back with a strike.
+            !is_deaf
+        });
     }
 }
 
@@ -378,11 +367,11 @@ impl Handler<Inject> for Dispatcher {
     type Result = bool;
 
     /// For drills: makes a conversation fail while it runs a turn.
-    fn handle(&mut self, Inject(id, fault): Inject, ctx: &mut Context<Self>) -> bool {
+    fn handle(&mut self, Inject(id, fault): Inject, _: &mut Context<Self>) -> bool {
         let key = id.as_str().strip_prefix("conversation/").unwrap_or_default();
         let running = self.talks.get_mut(key).filter(|talk| talk.busy_since.is_some());
         let Some(pulse) = running.and_then(|talk| talk.child.pulse()) else { return false };
-        ctx.spawn(actix::fut::wrap_future(pulse.fail(fault)));
+        pulse.fail(fault);
         true
     }
 }

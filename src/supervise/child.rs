@@ -1,6 +1,6 @@
 //! One child: how to build it, which ports it fills, and the task that one incarnation lives in.
 
-use super::contained::last_panic;
+use super::contained::{Panicked, contained, last_panic};
 use super::control::Control;
 use super::policy::Policy;
 use super::port::{Calls, Port};
@@ -10,6 +10,7 @@ use crate::domain::InstanceId;
 use actix::dev::ToEnvelope;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -48,22 +49,28 @@ pub fn launch<A: Actor<Context = Context<A>>>(
     let (report, exit) = oneshot::channel();
     let (arbiter, given_up) = thread.current();
     arbiter.spawn_fn(move || {
+        // Apart from what is waited for, which would keep room for the context twice.
+        let begin = move || {
+            let actor = build();
+            let ctx = Context::new();
+            publish(ctx.address());
+            ctx.into_future(actor)
+        };
+        let life = given_up.or(async move { begin().await });
         actix_rt::spawn(async move {
-            let mut life = actix_rt::spawn(given_up.or(async move {
-                let actor = build();
-                let ctx = Context::new();
-                publish(ctx.address());
-                ctx.into_future(actor).await;
-            }));
-            let joined = tokio::select! {
-                joined = &mut life => joined,
-                _ = leash => { life.abort(); life.await }
+            let mut life = contained(life);
+            let ended = tokio::select! {
+                ended = &mut life => Some(ended),
+                _ = leash => None,
             };
+            // An actor may also panic while it is dropped.
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(life)));
             withdraw();
-            let _ = report.send(match joined {
-                Ok(()) => Exit::Returned,
-                Err(error) if error.is_panic() => Exit::Panicked(last_panic()),
-                Err(_) => Exit::Cut,
+            let _ = report.send(match (ended, dropped) {
+                (Some(Err(Panicked(place))), _) => Exit::Panicked(place),
+                (_, Err(_)) => Exit::Panicked(last_panic()),
+                (Some(Ok(())), Ok(())) => Exit::Returned,
+                (None, Ok(())) => Exit::Cut,
             });
         });
     });

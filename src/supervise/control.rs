@@ -1,5 +1,6 @@
 //! The one message that every supervised actor answers: am I alive, finish, and (for drills) fail.
 
+use super::pulse::Unanswered;
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Message};
 use serde::Deserialize;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use std::time::Duration;
 const BLOCK: Duration = Duration::from_secs(30);
 
 /// A message from the supervisor to its child.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Message)]
+#[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub enum Control {
     /// Answered by whoever still reads its mailbox.
-    Ping,
+    Ping(Unanswered),
     /// Stop; nothing is sent to this incarnation any more and its calls have ended.
     Drain,
     /// Fail on purpose.
@@ -39,7 +40,7 @@ where
     A: Actor<Context = Context<A>> + Handler<Control>,
 {
     match control {
-        Control::Ping => {}
+        Control::Ping(unanswered) => unanswered.clear(),
         Control::Drain | Control::Fault(Fault::Stop) => ctx.stop(),
         Control::Fault(Fault::Hang) => ctx.wait(actix::fut::wrap_future(std::future::pending::<()>())),
         #[expect(clippy::disallowed_methods, reason = "the fault that is asked for is a blocked thread")]

@@ -5,6 +5,7 @@ use super::child::{Birth, ChildSpec, Exit};
 use super::control::Control;
 use super::policy::{Decision, Record};
 use super::port::Calls;
+use super::pulse::Pulse;
 use super::thread::Thread;
 use super::vitals::{State, Vitals, VitalsBoard};
 use actix::Recipient;
@@ -14,7 +15,6 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 const PING_EVERY: Duration = Duration::from_secs(2);
-const PING_LIMIT: Duration = Duration::from_secs(6);
 
 /// Runs `root` on `thread` until `leash` is dropped, starting it again when it fails; past its policy `fatal` is called.
 pub async fn keep_root(
@@ -67,12 +67,10 @@ async fn one_life(root: &ChildSpec, thread: &Thread, generation: u64) -> Exit {
     exit.await.unwrap_or(Exit::Cut)
 }
 
-/// Returns once a ping has gone unanswered for too long.
+/// Returns once too many pings have gone unanswered.
 async fn until_deaf(control: Recipient<Control>) {
-    loop {
+    let pulse = Pulse::new(control);
+    while pulse.ping() {
         tokio::time::sleep(PING_EVERY).await;
-        if tokio::time::timeout(PING_LIMIT, control.send(Control::Ping)).await.is_err() {
-            return;
-        }
     }
 }

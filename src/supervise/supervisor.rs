@@ -221,7 +221,7 @@ impl Supervisor {
         }
     }
 
-    fn ping_round(&mut self, ctx: &mut Context<Self>) {
+    fn ping_round(&mut self, _: &mut Context<Self>) {
         let late = self.last_ping_round.elapsed() > PING_EVERY * 2;
         self.last_ping_round = Instant::now();
         let stale = self.charge.thread.silent_for() > super::thread::BEAT * 2;
@@ -232,12 +232,9 @@ impl Supervisor {
                 continue;
             }
             child.vitals.note_late(pulse.unanswered());
-            match pulse.ping() {
-                Some(ping) => drop(ctx.spawn(actix::fut::wrap_future(ping))),
-                None => {
-                    tracing::error!(actor = %id, generation = child.generation, "does not answer; cutting it");
-                    child.leash = None;
-                }
+            if !pulse.ping() {
+                tracing::error!(actor = %id, generation = child.generation, "does not answer; cutting it");
+                child.leash = None;
             }
         }
     }
@@ -420,7 +417,7 @@ impl Handler<Inject> for Supervisor {
             return true;
         }
         let Some(pulse) = self.children.get(&id).and_then(|child| child.pulse.as_ref()) else { return false };
-        ctx.spawn(actix::fut::wrap_future(pulse.fail(fault)));
+        pulse.fail(fault);
         true
     }
 }
