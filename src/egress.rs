@@ -4,14 +4,14 @@
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::Uri;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use hyper_rustls::{HttpsConnectorBuilder, MaybeHttpsStream};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::{Connected, Connection, HttpConnector};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tower::util::BoxCloneSyncService;
@@ -23,6 +23,10 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 /// How long a connection is silent before the other side is probed, and between two probes.
 const PROBE_AFTER: Duration = Duration::from_secs(15);
 const PROBES: u32 = 3;
+
+/// Bytes that are read from a connection at once. hyper's buffer takes twice as many, and memory that is never written
+/// to is never taken from the system.
+const AT_ONCE: usize = 4096;
 
 pub const USER_AGENT: &str = concat!("mindbot/", env!("CARGO_PKG_VERSION"));
 
@@ -97,8 +101,17 @@ impl Stream {
 }
 
 impl Read for Stream {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(context, into)
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut into: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut piece = [0; AT_ONCE];
+        let (piece, _) = piece.split_at_mut(AT_ONCE.min(into.remaining()));
+        let mut piece = ReadBuf::new(piece);
+        ready!(Pin::new(&mut self.0).poll_read(context, piece.unfilled()))?;
+        into.put_slice(piece.filled());
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -37,7 +37,7 @@ pub async fn run(turn: &mut Turn, wiring: &Wiring) -> Flow {
     let mut round = ask(turn, wiring, &mut text).await;
     if let Some(shorter) = shortened(&round, turn) {
         turn.note("shortened", json!({ "exchanges": shorter.lines.len() / 2, "of": turn.prompt.lines.len() / 2 }));
-        turn.prompt = Arc::new(shorter);
+        turn.prompt = shorter;
         round = ask(turn, wiring, &mut text).await;
     }
     if starts_over(&round, turn) {
@@ -134,7 +134,7 @@ async fn tell_to_wait(turn: &mut Turn, wiring: &Wiring) {
 }
 
 /// A prompt that the upstream calls too long is asked once more with half of its history.
-fn shortened(round: &Round, turn: &Turn) -> Option<Prompt> {
+fn shortened(round: &Round, turn: &Turn) -> Option<Arc<Prompt>> {
     let Round::Lost(Unanswered { error: ProviderError::TooLong(_), .. }) = round else { return None };
     halved(&turn.prompt)
 }

@@ -122,8 +122,8 @@ impl Handler<Ask> for ProviderManager {
         let lineup = self.lineup.load();
         let candidates = ask.candidates.iter().filter_map(|id| Some((id.clone(), lineup.get(id)?.clone()))).collect();
         self.breakers.borrow_mut().keep_only(|who| lineup.values().any(|port| port.id() == who));
-        let request = Request { candidates, breakers: self.breakers.clone(), ask, attempts: Vec::new(), next: 0 };
-        self.requests.answer(request.run())
+        let mut request = Request { candidates, breakers: self.breakers.clone(), ask, attempts: Vec::new(), next: 0 };
+        self.requests.answer(async move { request.run().await })
     }
 }
 
@@ -138,7 +138,7 @@ struct Request {
 }
 
 impl Request {
-    async fn run(mut self) -> Result<Answered, Unanswered> {
+    async fn run(&mut self) -> Result<Answered, Unanswered> {
         let mut error = ProviderError::NoneAvailable(self.ask.candidates.join(", "));
         while self.attempts.len() < ATTEMPTS {
             let (id, who, reserved) = match self.choose().await {
@@ -157,7 +157,7 @@ impl Request {
             match outcome {
                 Ok(usage) => {
                     self.breakers.borrow_mut().succeeded(who);
-                    return Ok(Answered { usage, attempts: self.attempts });
+                    return Ok(Answered { usage, attempts: std::mem::take(&mut self.attempts) });
                 }
                 Err(failed) => {
                     self.breakers.borrow_mut().failed(who, &failed, Instant::now());
@@ -168,7 +168,7 @@ impl Request {
                 }
             }
         }
-        Err(Unanswered { error, attempts: self.attempts })
+        Err(Unanswered { error, attempts: std::mem::take(&mut self.attempts) })
     }
 
     /// The next candidate that is well and has room; waits for room when all are merely full.

@@ -29,6 +29,9 @@ const MAX_WHOLE: usize = 4 * 1024 * 1024;
 const TAIL_WAIT: Duration = Duration::from_millis(20);
 const PROBE_WITHIN: Duration = Duration::from_secs(10);
 
+/// `host` and `content-length`.
+const ADDED_HEADERS: usize = 2;
+
 /// What every call of one incarnation shares.
 pub struct Service {
     client: egress::StreamClient,
@@ -109,19 +112,16 @@ impl Service {
         // The prompt may be large, and the answer may be long in coming.
         drop(prompt);
         let prompt_bytes = body.len();
-        let mut response = self.send(body.into()).await?;
+        let response = self.send(body.into()).await?;
+        let is_streamed = is_streamed(response.headers())?;
+        // The headers go: they hold hyper's first read buffer, and it would need a second one for the body.
+        let mut body = response.into_body();
         let mut reply = Reply::default();
-        match media_type(response.headers()) {
-            "text/event-stream" | "" => self.read_events(&mut response, &mut reply, deltas, shown).await?,
-            // Some services do not stream, and some answer an error with a 200.
-            "application/json" => {
-                reply.take(&self.read_whole(&mut response, MAX_WHOLE).await?)?;
-                show(&mut reply, deltas, shown).await?;
-            }
-            other => {
-                let other = other.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
-                return Err(ProviderError::Garbage(format!("`{other}` instead of an event stream")));
-            }
+        if is_streamed {
+            self.read_events(&mut body, &mut reply, deltas, shown).await?;
+        } else {
+            reply.take(&self.read_whole(&mut body, MAX_WHOLE).await?)?;
+            show(&mut reply, deltas, shown).await?;
         }
         reply.bill(format!("{}/{model}", self.id), prompt_bytes)
     }
@@ -130,42 +130,51 @@ impl Service {
     async fn send(&self, body: Bytes) -> Result<Response<Incoming>, ProviderError> {
         let sending = self.request(Method::POST, &self.completions, body);
         let answer = timeout(self.idle_timeout, sending).await.map_err(|_| self.fell_silent())?;
-        let mut response = answer.map_err(|error| ProviderError::Unavailable(reason(&error)))?;
+        let response = answer.map_err(|error| ProviderError::Unavailable(reason(&error)))?;
         if response.status() == StatusCode::OK {
             return Ok(response);
         }
+        // Boxed, so that a call which is answered needs no room for it.
+        Err(Box::pin(self.complaint(response)).await)
+    }
+
+    /// What an answer that is no 200 means.
+    async fn complaint(&self, response: Response<Incoming>) -> ProviderError {
         let header = |name: &str| response.headers().get(name).and_then(|value| value.to_str().ok());
         let wait = retry_after(header("retry-after-ms"), header(RETRY_AFTER.as_str()), jiff::Timestamp::now());
         let status = response.status().as_u16();
         // What the status says is true even when the body cannot be read.
-        let body = self.read_whole(&mut response, MAX_ERROR).await.unwrap_or_default();
-        Err(Complaint::of_body(&body).meaning(Some(status), wait))
+        let body = self.read_whole(&mut response.into_body(), MAX_ERROR).await.unwrap_or_default();
+        Complaint::of_body(&body).meaning(Some(status), wait)
     }
 
     fn request(&self, method: Method, uri: &Uri, body: Bytes) -> ResponseFuture {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = uri.clone();
-        *request.headers_mut() = self.headers.clone();
+        // Not a clone, which has no room for the two that hyper adds and would grow to twice its size.
+        let headers = request.headers_mut();
+        headers.reserve(self.headers.len() + ADDED_HEADERS);
+        headers.extend(self.headers.iter().map(|(name, value)| (name.clone(), value.clone())));
         self.client.request(request)
     }
 
     async fn read_events(
         &self,
-        response: &mut Response<Incoming>,
+        body: &mut Incoming,
         reply: &mut Reply,
         deltas: &mpsc::Sender<Delta>,
         shown: &mut usize,
     ) -> Result<(), ProviderError> {
         let mut scanner = Scanner::default();
-        while let Some(chunk) = self.next_chunk(response).await? {
+        while let Some(chunk) = self.next_chunk(body).await? {
             let taken = take_events(&mut scanner, &chunk, reply);
             // What came in one piece is shown in one piece, also what came before an error.
             show(reply, deltas, shown).await?;
             taken?;
             if reply.is_done {
                 // A body read to its end gives its connection back; nothing is lost if the end does not come.
-                drop(timeout(TAIL_WAIT, response.frame()).await);
+                drop(timeout(TAIL_WAIT, body.frame()).await);
                 return Ok(());
             }
         }
@@ -178,20 +187,20 @@ impl Service {
     }
 
     /// Reads a body of at most `limit` bytes; a longer one is garbage.
-    async fn read_whole(&self, response: &mut Response<Incoming>, limit: usize) -> Result<Vec<u8>, ProviderError> {
-        let mut body = Vec::new();
-        while let Some(chunk) = self.next_chunk(response).await? {
-            if body.len() + chunk.len() > limit {
+    async fn read_whole(&self, body: &mut Incoming, limit: usize) -> Result<Vec<u8>, ProviderError> {
+        let mut whole = Vec::new();
+        while let Some(chunk) = self.next_chunk(body).await? {
+            if whole.len() + chunk.len() > limit {
                 return Err(ProviderError::Garbage(format!("a body of more than {limit} bytes")));
             }
-            body.extend_from_slice(&chunk);
+            whole.extend_from_slice(&chunk);
         }
-        Ok(body)
+        Ok(whole)
     }
 
-    async fn next_chunk(&self, response: &mut Response<Incoming>) -> Result<Option<Bytes>, ProviderError> {
+    async fn next_chunk(&self, body: &mut Incoming) -> Result<Option<Bytes>, ProviderError> {
         loop {
-            let frame = timeout(self.idle_timeout, response.frame()).await.map_err(|_| self.fell_silent())?;
+            let frame = timeout(self.idle_timeout, body.frame()).await.map_err(|_| self.fell_silent())?;
             let Some(frame) = frame else { return Ok(None) };
             let frame = frame.map_err(|error| ProviderError::Unavailable(reason(&error)))?;
             // What is not data is a trailer, which says nothing to us.
@@ -264,9 +273,17 @@ fn once_shown(error: ProviderError, shown: usize) -> ProviderError {
     }
 }
 
-fn media_type(headers: &HeaderMap) -> &str {
+/// Whether the body comes as events, or whole: some services do not stream, and some answer an error with a 200.
+fn is_streamed(headers: &HeaderMap) -> Result<bool, ProviderError> {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
+    match value.split(';').next().unwrap_or_default().trim() {
+        "text/event-stream" | "" => Ok(true),
+        "application/json" => Ok(false),
+        other => {
+            let other = other.chars().filter(|c| c.is_ascii_graphic()).take(80).collect::<String>();
+            Err(ProviderError::Garbage(format!("`{other}` instead of an event stream")))
+        }
+    }
 }
 
 /// Why a request failed, down to the first cause: "connection refused" helps, "client error" does not.

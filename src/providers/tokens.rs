@@ -148,11 +148,11 @@ fn count(tokenizer: &CoreBPE, text: &str) -> usize {
 }
 
 /// Half of the history, the newer one, for an upstream that calls the prompt too long; `None` when there is none.
-pub fn halved(prompt: &Prompt) -> Option<Prompt> {
+pub fn halved(prompt: &Prompt) -> Option<Arc<Prompt>> {
     let exchanges = prompt.lines.len() / 2;
     let dropped = exchanges.div_ceil(2);
     let lines = prompt.lines.get(2 * dropped..)?.to_vec();
-    (dropped > 0).then(|| Prompt { lines, ..prompt.clone() })
+    (dropped > 0).then(|| Arc::new(Prompt { lines, ..prompt.clone() }))
 }
 
 #[cfg(test)]
