@@ -1,7 +1,7 @@
 //! Builds everything in order and returns [`Running`]. Each step is a named stage, in the log and in `/readyz`.
 
 use crate::components::{Components, Supervisors};
-use crate::config::{Config, Loaded, Source};
+use crate::config::{Config, Loaded, Secret, Source};
 use crate::directory::{Directory, Snapshot};
 use crate::dispatch::{Dispatcher, DispatcherWiring, Intake, Nudges, Office, OutboxPump, PumpWiring, rule_by_config};
 use crate::domain::InstanceId;
@@ -21,6 +21,7 @@ use crate::supervise::{
     watch_from_outside,
 };
 use crate::telemetry;
+use crate::telemetry::leaks;
 use crate::telemetry::logs::LogLevel;
 use crate::upkeep::Upkeep;
 use anyhow::Context as _;
@@ -70,6 +71,7 @@ pub struct Running {
 /// Starts the gateway. Fails with the name of the stage that could not be done.
 pub async fn boot(plan: Plan) -> anyhow::Result<Running> {
     let Plan { source, loaded, log_level, fatal } = plan;
+    leaks::watch(&loaded.secrets);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
@@ -215,7 +217,9 @@ fn lock_database(path: &Path) -> anyhow::Result<std::fs::File> {
 }
 
 async fn admin_key(store: &Store) -> anyhow::Result<Keys> {
-    Ok(Keys::open(store, std::env::var(TOKEN_VARIABLE).ok()).await?)
+    let token = std::env::var(TOKEN_VARIABLE).ok();
+    leaks::watch(token.clone().map(Secret::new).as_ref());
+    Ok(Keys::open(store, token).await?)
 }
 
 /// Takes back what a process that is gone had claimed, and settles what it had on the wire.

@@ -8,6 +8,7 @@ use crate::config::diff::{self, Plan};
 use crate::config::{self, Config, Loaded, Problem, Source, environment, masked_text, read_secret_file};
 use crate::store::{Store, access};
 use crate::supervise::{ChildSpec, Control, Policy, Port, card, obey};
+use crate::telemetry::leaks;
 use crate::telemetry::logs::LogLevel;
 use actix::{Actor, AsyncContext, Context, Handler, Message, ResponseActFuture, WrapFuture};
 use arc_swap::ArcSwap;
@@ -278,6 +279,7 @@ fn running(wiring: &Wiring) -> Arc<Config> {
 
 async fn put_in_place(wiring: &Wiring, source: Source, loaded: Loaded, report: Report, by: &str) -> Report {
     let level = loaded.config.telemetry.log_level.clone();
+    leaks::watch(&loaded.secrets);
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }

@@ -4,7 +4,7 @@ use super::de::Why;
 use super::mask::{MASK, is_secret};
 use super::tree::{LISTS, Node, Value, join};
 use super::validate::{Kinds, validate};
-use super::{Config, Problem, interpolate, overrides, resolve};
+use super::{Config, Problem, Secret, interpolate, overrides, resolve};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read};
@@ -47,6 +47,8 @@ pub struct Loaded {
     pub config: Config,
     /// What the operator should know and nobody has to fix; one log line each.
     pub warnings: Vec<String>,
+    /// Every secret in it, from wherever it came.
+    pub secrets: Vec<Secret>,
 }
 
 /// Copies the process environment, leaving out what is not UTF-8.
@@ -85,6 +87,9 @@ pub fn load(source: &Source, env: &Env, read_file: ReadFile<'_>, kinds: &Kinds) 
     refuse_masks(&mut root, "", &mut problems);
     read_secrets(&mut root, "", &|path| read_file(&folder.join(path)), &mut problems);
 
+    let mut secrets = Vec::new();
+    find_secrets(&mut root, &mut secrets);
+
     // A value with a problem of its own is not judged a second time by the rules.
     let mut judged: BTreeSet<String> = problems.iter().map(|problem| problem.key.clone()).collect();
     let mut config = read_structs(&mut root, &mut problems, &mut judged);
@@ -101,7 +106,7 @@ pub fn load(source: &Source, env: &Env, read_file: ReadFile<'_>, kinds: &Kinds) 
     }
     resolve::paths(&mut config, folder);
     warnings.extend(resolve::unanswered(&config));
-    Ok(Loaded { config, warnings })
+    Ok(Loaded { config, warnings, secrets })
 }
 
 fn refuse_later_sections(root: &mut Node, problems: &mut Vec<Problem>) {
@@ -121,6 +126,16 @@ fn refuse_masks(node: &mut Node, key: &str, problems: &mut Vec<Problem>) {
             problems.push(Problem::new(&child.place, &key, "is the mask of a secret".to_owned(), Some(hint)));
         } else {
             refuse_masks(child, &key, problems);
+        }
+    }
+}
+
+/// Takes a copy of every secret, by the same rule as the masks.
+fn find_secrets(node: &mut Node, secrets: &mut Vec<Secret>) {
+    for child in node.children_mut() {
+        match child.text().filter(|_| is_secret(&child.label)) {
+            Some(secret) => secrets.push(Secret::new(secret)),
+            None => find_secrets(child, secrets),
         }
     }
 }

@@ -4,16 +4,17 @@ use super::App;
 use super::auth::{self, Access};
 use super::error::{ApiError, Problem};
 use crate::config;
-use crate::telemetry::metrics;
+use crate::telemetry::{leaks, metrics};
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::{ResponseHead, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, HeaderMap, HeaderName, HeaderValue, ORIGIN,
-    REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
+    ACCESS_CONTROL_REQUEST_METHOD, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderMap, HeaderName,
+    HeaderValue, ORIGIN, REFERRER_POLICY, STRICT_TRANSPORT_SECURITY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{DefaultHeaders, Next};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use ipnet::IpNet;
 use std::time::Duration;
@@ -71,7 +72,7 @@ fn fresh_id() -> String {
 /// Gives a request its id, and refuses a body that says itself that it is too large, before anything is read.
 ///
 /// A HEAD, as monitors send it, is a GET whose body nobody wants.
-pub async fn receive<B: MessageBody>(
+pub async fn receive<B: MessageBody + 'static>(
     max_body: usize,
     mut request: ServiceRequest,
     next: Next<B>,
@@ -95,7 +96,19 @@ pub async fn receive<B: MessageBody>(
     if is_head {
         return Ok(response.map_body(|_, _| EitherBody::right(BoxBody::new(actix_web::body::None::new()))));
     }
-    Ok(response)
+    Ok(response.map_body(without_secrets))
+}
+
+/// Takes secrets out of an answer that people or programs read; what is streamed, and the files of the page, pass.
+fn without_secrets<B: MessageBody + 'static>(head: &mut ResponseHead, body: EitherBody<B>) -> EitherBody<B> {
+    let media = head.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if !(media.contains("json") || media.starts_with("text/plain")) {
+        return body;
+    }
+    match body.try_into_bytes() {
+        Ok(bytes) => EitherBody::right(BoxBody::new(leaks::without_secrets(&bytes).map_or(bytes, Bytes::from))),
+        Err(body) => body,
+    }
 }
 
 fn declared_length(request: &ServiceRequest) -> usize {

@@ -6,6 +6,7 @@ use crate::http::AppState;
 use crate::store::search::{self, Broken};
 use crate::store::{Store, StoreError, inbox, outbox, retention};
 use crate::supervise::{State, Vitals};
+use crate::telemetry::leaks;
 use crate::telemetry::metrics::{counted, measured};
 use actix_web::HttpResponse;
 use metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -91,6 +92,7 @@ pub async fn scrape(app: App) -> HttpResponse {
         tell_store(&app.store);
         tell_actors(&app);
         tell_process();
+        tell_promise("secret", leaks::found());
         for (platform, calls) in app.health.rejected() {
             counter!("mindbot_webhooks_rejected_total", "platform" => platform).absolute(calls);
         }
@@ -153,8 +155,8 @@ fn describe() {
         "0 while a promise is kept, since the start, seen at scrapes. kept: acknowledged messages that the database does \
          not have. answered_once: reply parts of which nobody knows whether they arrived. in_order: first sends of answers \
          that overtook an earlier answer of their conversation, among the newest 5000 parts. told: dead messages without \
-         a failure reply. isolated: restarts of supervisors, by failure or command, which take their children along. Secrets cannot be watched \
-         from inside; tests do."
+         a failure reply. isolated: restarts of supervisors, by failure or command, which take their children along. secret: secrets of the \
+         configuration that were found in log lines and answers, and taken out."
     );
 }
 

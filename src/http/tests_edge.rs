@@ -224,6 +224,7 @@ async fn metrics_are_well_formed_and_name_every_queue_and_promise() {
         r#"mindbot_promise_violations_total{promise="in_order"} 0"#,
         r#"mindbot_promise_violations_total{promise="told"} 0"#,
         r#"mindbot_promise_violations_total{promise="isolated"} 0"#,
+        r#"mindbot_promise_violations_total{promise="secret"}"#,
         r#"mindbot_promise_violations_total{promise="answered_once"} 1"#,
         r#"mindbot_store_bytes{part="database"}"#,
         "process_resident_memory_bytes",

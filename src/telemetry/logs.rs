@@ -1,7 +1,9 @@
 //! Log lines on stderr: readable on a terminal, one JSON object per line otherwise.
 //!
-//! Secrets are kept out by type (`config::Secret` prints `***`), and what people write is logged at no level.
+//! Secrets are kept out by type (`config::Secret` prints `***`) and looked for once more in what is written (`leaks`);
+//! what people write is logged at no level.
 
+use super::leaks::Clean;
 use crate::config::{LogFormat, Telemetry};
 use std::io::{self, IsTerminal};
 use tracing_subscriber::layer::SubscriberExt;
@@ -30,10 +32,11 @@ pub fn install(telemetry: &Telemetry) -> Result<LogLevel, String> {
         LogFormat::Json => false,
         LogFormat::Auto => io::stderr().is_terminal(),
     };
+    let writer = || Clean(io::stderr());
     let lines = if readable {
-        fmt::layer().with_writer(io::stderr).with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
+        fmt::layer().with_writer(writer).with_ansi(io::stderr().is_terminal()).with_target(false).boxed()
     } else {
-        fmt::layer().json().flatten_event(true).with_writer(io::stderr).boxed()
+        fmt::layer().json().flatten_event(true).with_writer(writer).boxed()
     };
     tracing_subscriber::registry().with(filter).with(lines).try_init().map_err(|error| error.to_string())?;
     Ok(LogLevel(handle))

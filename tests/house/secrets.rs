@@ -140,6 +140,19 @@ async fn no_secret_and_no_message_appears_in_log_metrics_or_api() {
             assert!(at.is_none(), "`{canary}` is in {place}: {around:?}");
         }
     }
+    assert!(places[2].1.contains(&broken(0)), "nothing had to be taken out: {}", places[2].1);
+
+    // What a person writes is anything, a secret too; nobody else reads it.
+    office.ask("careless", "echo:my key is office-secret").await;
+    let message = office.messages("careless").await.remove(0);
+    assert_eq!(message["text"], "echo:my key is ***");
+    let (_, metrics) = office.look("/metrics").await;
+    assert!(!metrics.contains(&broken(0)), "{metrics}");
+}
+
+/// The line of the promise that secrets are kept.
+fn broken(times: u64) -> String {
+    format!("mindbot_promise_violations_total{{promise=\"secret\"}} {times}\n")
 }
 
 #[test]
