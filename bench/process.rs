@@ -22,14 +22,14 @@ fn status_kb(pid: u32, key: &str) -> u64 {
     line.split_whitespace().nth(1).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
-/// Resident memory, MiB.
+/// Resident memory, MB.
 pub fn resident(pid: u32) -> f64 {
-    status_kb(pid, "VmRSS") as f64 / 1024.0
+    status_kb(pid, "VmRSS") as f64 * 1024.0 / 1e6
 }
 
-/// The most that was ever resident, MiB.
+/// The most that was ever resident, MB.
 pub fn peak(pid: u32) -> f64 {
-    status_kb(pid, "VmHWM") as f64 / 1024.0
+    status_kb(pid, "VmHWM") as f64 * 1024.0 / 1e6
 }
 
 /// Load average of the last minute.

@@ -34,8 +34,8 @@ pub async fn run(_: &Wish) -> Vec<Row> {
         .value("open at the model at once", ours.most_open as f64, "", Bar::AtLeast(CONVERSATIONS as f64))
         .none_of("refused", ours.refused)
         .none_of("not answered, or wrongly", CONVERSATIONS - ours.answered)
-        .value("most resident memory", ours.peak, "MiB", Bar::AtMost(400.0))
-        .value("the same of the bare reference", bare.peak, "MiB", Bar::None)
+        .value("most resident memory", ours.peak, "MB", Bar::AtMost(400.0))
+        .value("the same of the bare reference", bare.peak, "MB", Bar::None)
         .value("open at once in the bare reference", bare.most_open as f64, "", Bar::None)
         .value("times the bare reference", ours.peak / bare.peak, "", Bar::AtMost(1.5));
     vec![row.note("configuration: bench/in-flight.toml")]

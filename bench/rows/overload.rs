@@ -46,7 +46,7 @@ pub async fn run(wish: &Wish) -> Vec<Row> {
         .value("refusals, p99", percentile(&mut millis(&refusals), 0.99), "ms", Bar::AtMost(100.0))
         .none_of("refusals without Retry-After", refusals.iter().filter(|sample| !sample.retry_after).count())
         .none_of("broken connections and other answers", broken)
-        .value("memory grown by", grown, "MiB", Bar::AtMost(64.0))
+        .value("memory grown by", grown, "MB", Bar::AtMost(64.0))
         .value("from callback to send, 5 s after, p99", percentile(&mut calm, 0.99), "ms", Bar::AtMost(100.0))
         .none_of("not answered, 5 s after", missing)
         .value("sustained before", usual, "messages/s", Bar::None)

@@ -44,5 +44,5 @@ pub async fn idle(wish: &Wish) -> Vec<Row> {
     drop(gateway);
     world.end().await;
     let what = format!("resident memory at idle, {} s after {MESSAGES} answered messages", pause.as_secs());
-    vec![Row::new("idle", what).value("resident", resident, "MiB", Bar::AtMost(60.0))]
+    vec![Row::new("idle", what).value("resident", resident, "MB", Bar::AtMost(60.0))]
 }
