@@ -5,6 +5,7 @@ use crate::egress;
 use crate::providers::sse::Scanner;
 use backon::{ConstantBuilder, Retryable};
 use futures_util::StreamExt;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use std::io::{BufRead, IsTerminal, Write, stdin, stdout};
@@ -46,7 +47,7 @@ pub(super) fn run(chat: &Chat) -> ExitCode {
             eprintln!("mindbot chat: {problem}");
             ExitCode::from(WRONG_USE)
         }
-        Err(Failure::Run(problem)) => {
+        Err(Failure::Run(problem) | Failure::Away(problem)) => {
             eprintln!("mindbot chat: {problem}");
             ExitCode::from(FAILED)
         }
@@ -56,12 +57,15 @@ pub(super) fn run(chat: &Chat) -> ExitCode {
 enum Failure {
     Use(String),
     Run(String),
+    /// The gateway is not there, or not ready.
+    Away(String),
 }
 
 impl From<reqwest::Error> for Failure {
     fn from(error: reqwest::Error) -> Self {
         let hint = if error.is_connect() { "; is the gateway running? Start it with `mindbot serve`" } else { "" };
-        Self::Run(format!("{error}{hint}"))
+        let problem = format!("{error}{hint}");
+        if error.is_decode() { Self::Run(problem) } else { Self::Away(problem) }
     }
 }
 
@@ -80,7 +84,7 @@ async fn talk(chat: &Chat) -> Result<(), Failure> {
         conversation: uuid::Uuid::new_v4().simple().to_string(),
     };
     let (tell, mut events) = mpsc::channel(64);
-    let mut following = Box::pin(session.follow(tell));
+    let mut following = Box::pin(session.follow(session.events().await?, tell));
     let mut lines = typed_lines();
     let mut screen = Screen { is_terminal: stdin().is_terminal() && stdout().is_terminal(), ..Screen::default() };
     let mut has_more = true;
@@ -139,20 +143,22 @@ impl Session {
         let body = json!({
             "conversation": self.conversation, "client_id": client_id, "text": text, "assistant": self.assistant,
         });
-        let answer = self.authorised(self.client.post(self.messages.clone())).json(&body).send().await?;
-        let said: Value = accepted(answer).await?.json().await?;
+        // The same `client_id` each time: what was taken before the gateway went away is not taken again.
+        let said: Value = patiently(|| self.post(&body)).await?;
         let message = said.get("message").and_then(Value::as_str).map(str::to_owned);
         message.ok_or_else(|| Failure::Run("the gateway gave no message id".into()))
     }
 
+    async fn post(&self, body: &Value) -> Result<Value, Failure> {
+        let answer = self.authorised(self.client.post(self.messages.clone())).json(body).send().await?;
+        Ok(accepted(answer).await?.json().await?)
+    }
+
     /// Follows the conversation, also over a restart of the gateway. Ends when the gateway stays away.
-    async fn follow(&self, tell: mpsc::Sender<Value>) -> Result<(), Failure> {
-        let mut stream = self.events().await?;
+    async fn follow(&self, mut stream: reqwest::Response, tell: mpsc::Sender<Value>) -> Result<(), Failure> {
         loop {
             self.read(stream, &tell).await?;
-            eprintln!("mindbot chat: the gateway is gone; waiting for it to come back, nothing is lost");
-            let looks = ConstantBuilder::default().with_delay(LOOK_EVERY).with_max_times(LOOKS);
-            stream = (|| self.events()).retry(looks).await?;
+            stream = patiently(|| self.events()).await?;
         }
     }
 
@@ -179,6 +185,15 @@ impl Session {
     }
 }
 
+/// Asks, and asks again while the gateway is away.
+async fn patiently<T, F: Future<Output = Result<T, Failure>>>(ask: impl Fn() -> F) -> Result<T, Failure> {
+    let asked = ask().await;
+    let Err(Failure::Away(_)) = asked else { return asked };
+    eprintln!("mindbot chat: the gateway is gone; waiting for it to come back, nothing is lost");
+    let looks = ConstantBuilder::default().with_delay(LOOK_EVERY).with_max_times(LOOKS);
+    ask.retry(looks).when(|failure| matches!(failure, Failure::Away(_))).await
+}
+
 /// The answer, or the problem that it describes.
 async fn accepted(answer: reqwest::Response) -> Result<reqwest::Response, Failure> {
     let status = answer.status();
@@ -187,7 +202,8 @@ async fn accepted(answer: reqwest::Response) -> Result<reqwest::Response, Failur
     }
     let problem: Value = answer.json().await.unwrap_or_default();
     let detail = problem.get("detail").and_then(Value::as_str).unwrap_or("the gateway gave no reason");
-    Err(Failure::Run(format!("{status}: {detail}")))
+    let problem = format!("{status}: {detail}");
+    Err(if status == StatusCode::SERVICE_UNAVAILABLE { Failure::Away(problem) } else { Failure::Run(problem) })
 }
 
 /// What the terminal shows.

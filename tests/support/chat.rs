@@ -123,6 +123,6 @@ pub fn in_terminal(arguments: &[&str], lines: &str) -> Child {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    terminal.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    terminal.stdin.as_mut().unwrap().write_all(lines.as_bytes()).unwrap();
     terminal
 }
