@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 const POLL: Duration = Duration::from_secs(1);
 const PING_EVERY: Duration = Duration::from_secs(2);
 /// Turns younger than this are not pinged: most are gone by then.
-const PING_AFTER: Duration = Duration::from_secs(3);
+const PING_AFTER: Duration = Duration::from_secs(1);
 /// Beyond the turn's own deadline, for its last write.
 const GRACE: Duration = Duration::from_secs(10);
 /// Turns claimed by one query, at most.
