@@ -122,7 +122,11 @@ async fn pass(wiring: &Wiring, sections: &Sections, stamps: &mut Stamps) -> Resu
             problems.push(format!("knowledge `{}` is not running", section.id));
             continue;
         };
-        if let Err(error) = refresh(section, &ports, stamps).await {
+        let refreshed = match refresh(section, &ports, stamps).await {
+            Ok(tally) => merge(&wiring.store, &tally).await.map_err(KnowledgeError::from),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = refreshed {
             problems.push(format!("knowledge `{}`: {error}", section.id));
         }
     }
@@ -135,12 +139,30 @@ async fn pass(wiring: &Wiring, sections: &Sections, stamps: &mut Stamps) -> Resu
 /// What one section's pass changed, for the log.
 #[derive(Debug, Default)]
 struct Tally {
+    documents: usize,
     taken_in: usize,
     failed: usize,
     removed: usize,
 }
 
-async fn refresh(section: &config::Knowledge, ports: &Ports, stamps: &mut Stamps) -> Result<(), KnowledgeError> {
+impl Tally {
+    fn changed(&self) -> usize {
+        self.taken_in + self.failed + self.removed
+    }
+}
+
+/// Merges the index after a pass that changed it: all of it when most documents changed, which costs little beside them.
+async fn merge(store: &Store, tally: &Tally) -> Result<(), StoreError> {
+    let mut all = 2 * tally.changed() >= tally.documents;
+    let mut goes_on = tally.changed() > 0;
+    while goes_on {
+        let from_the_start = std::mem::take(&mut all);
+        goes_on = store.write(move |conn| documents::merge(conn, from_the_start)).await?;
+    }
+    Ok(())
+}
+
+async fn refresh(section: &config::Knowledge, ports: &Ports, stamps: &mut Stamps) -> Result<Tally, KnowledgeError> {
     let known = ports.documents.ask(GetDocuments, DOCUMENT_WITHIN).await??;
     let known: HashMap<&str, &DocumentRow> = known.iter().map(|row| (row.path.as_str(), row)).collect();
     let paths = section.paths.clone();
@@ -148,7 +170,7 @@ async fn refresh(section: &config::Knowledge, ports: &Ports, stamps: &mut Stamps
     for problem in &scan.problems {
         tracing::warn!(knowledge.id = %section.id, problem, "a path could not be looked through");
     }
-    let mut tally = Tally::default();
+    let mut tally = Tally { documents: scan.found.len(), ..Tally::default() };
     for found in &scan.found {
         let key = (section.id.clone(), section.chunk_chars, found.name.clone());
         let row = known.get(found.name.as_str());
@@ -160,17 +182,17 @@ async fn refresh(section: &config::Knowledge, ports: &Ports, stamps: &mut Stamps
         }
     }
     tally.removed = forget_vanished(ports, &scan, known.keys().copied()).await?;
-    if tally.taken_in + tally.failed + tally.removed > 0 {
+    if tally.changed() > 0 {
         tracing::info!(
             knowledge.id = %section.id,
-            documents = scan.found.len(),
+            documents = tally.documents,
             taken_in = tally.taken_in,
             failed = tally.failed,
             removed = tally.removed,
             "documents are up to date"
         );
     }
-    Ok(())
+    Ok(tally)
 }
 
 /// Takes one document in unless its content is known. Answers whether its stamp may be trusted from now on.

@@ -5,6 +5,9 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashMap;
 
+/// Pages of the index that one job of the writer merges.
+const MERGED_PAGES: i64 = 256;
+
 /// What became of a document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -161,6 +164,16 @@ pub fn add_chunks(conn: &Connection, document: i64, position: usize, chunks: &[N
     Ok(())
 }
 
+/// Merges a bounded part of the index's segments and answers whether there is more to do: fewer are searched faster.
+/// `all` begins afresh, with every segment.
+pub fn merge(conn: &Connection, all: bool) -> Result<bool, StoreError> {
+    let before = conn.total_changes();
+    let pages = if all { -MERGED_PAGES } else { MERGED_PAGES };
+    conn.prepare_cached(sql::documents::MERGE)?.execute([pages])?;
+    // The command itself counts as one change.
+    Ok(conn.total_changes() - before >= 2)
+}
+
 /// Passages of a section that have any of `terms`, best first, at most `limit`. Terms are letters and digits only.
 pub fn search(
     conn: &Connection,
@@ -209,4 +222,50 @@ pub fn counts(conn: &Connection) -> Result<Vec<SectionCounts>, StoreError> {
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    fn take_in(conn: &Connection, document: &str, words: &str) -> i64 {
+        let document = begin(conn, "k", document, "", 0).unwrap();
+        let none = String::new;
+        let chunk = NewChunk {
+            heading: none(),
+            aliases: none(),
+            text: words.to_owned(),
+            heading_terms: none(),
+            alias_terms: none(),
+            text_terms: words.to_owned(),
+        };
+        add_chunks(conn, document, 0, &[chunk]).unwrap();
+        document
+    }
+
+    fn occurrences(conn: &Connection, term: &str) -> Option<i64> {
+        frequencies(conn, &[term.to_owned()]).unwrap().0.remove(term)
+    }
+
+    #[test]
+    fn a_merged_index_has_one_segment_and_finds_the_same() {
+        let conn = &Connection::open_in_memory().unwrap();
+        sql::MIGRATIONS.iter().for_each(|migration| conn.execute_batch(migration).unwrap());
+        let segments = || {
+            let count = "SELECT count(DISTINCT segid) FROM chunk_terms_idx";
+            conn.query_row(count, [], |row| row.get::<_, i64>(0)).unwrap()
+        };
+        let first = take_in(conn, "a.md", "cats dogs");
+        for number in 0..5 {
+            take_in(conn, &format!("{number}.md"), "cats mice");
+        }
+        assert_eq!(drop_chunks(conn, first, 10).unwrap(), 1);
+        assert!(segments() > 1);
+
+        let mut is_first = true;
+        while merge(conn, std::mem::take(&mut is_first)).unwrap() {}
+        assert_eq!(segments(), 1);
+        assert_eq!((occurrences(conn, "dogs"), occurrences(conn, "cats")), (None, Some(5)));
+        assert_eq!(search(conn, "k", &["mice".to_owned()], 9).unwrap().len(), 5);
+        assert!(!merge(conn, false).unwrap(), "nothing is left to do");
+    }
 }

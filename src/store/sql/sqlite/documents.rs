@@ -20,6 +20,9 @@ pub const REMOVE_TERMS: &str = "DELETE FROM chunk_terms WHERE rowid = ?1";
 pub const ADD_CHUNK: &str =
     "INSERT INTO chunks (document, position, heading, aliases, text) VALUES (?1, ?2, ?3, ?4, ?5) RETURNING id";
 pub const ADD_TERMS: &str = "INSERT INTO chunk_terms (rowid, heading, aliases, body) VALUES (?1, ?2, ?3, ?4)";
+/// Merges about so many pages of the index's segments; a negative number begins a merge of all of them
+/// (<https://www.sqlite.org/fts5.html#the_merge_command>).
+pub const MERGE: &str = "INSERT INTO chunk_terms (chunk_terms, rank) VALUES ('merge', ?1)";
 
 /// Best first. A word in a heading or among the index words says more than one in the text.
 pub const SEARCH: &str = "
