@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-/// Shorter secrets are not looked for: they may be words.
+/// Shorter secrets are not looked for, nor those of small letters alone: they may be words.
 const SHORTEST: usize = 12;
 const MASK: &str = "***";
 
@@ -21,11 +21,15 @@ static FOUND: AtomicU64 = AtomicU64::new(0);
 /// Looks for these secrets from now on, beside those before.
 pub fn watch<'a>(secrets: impl IntoIterator<Item = &'a Secret>) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.extend(secrets.into_iter().map(Secret::expose).filter(|secret| secret.len() >= SHORTEST).map(str::to_owned));
+    known.extend(secrets.into_iter().map(Secret::expose).filter(|secret| !may_be_a_word(secret)).map(str::to_owned));
     match AhoCorasick::new(known.iter()) {
         Ok(finder) => FINDER.store(Some(Arc::new(finder))),
         Err(error) => tracing::warn!(%error, "secrets are not looked for in what leaves"),
     }
+}
+
+fn may_be_a_word(secret: &str) -> bool {
+    secret.len() < SHORTEST || secret.bytes().all(|byte| byte.is_ascii_lowercase())
 }
 
 /// The text without the secrets that are in it, each counted; `None` when there are none.
@@ -69,14 +73,15 @@ mod tests {
 
     #[test]
     fn a_secret_in_a_line_is_taken_out_and_counted_and_a_word_is_not_one() {
-        watch(&[Secret::new("sk-canary-leaks-1"), Secret::new("password"), Secret::default()]);
+        let words = ["password", "conversation", ""].map(Secret::new);
+        watch(words.iter().chain([&Secret::new("sk-canary-leaks-1")]));
         watch(&[Secret::new("sk-canary-leaks-2")]);
         let before = found();
         let mut lines = Vec::new();
         let mut log = Clean(&mut lines);
-        log.write_all(b"the password is sk-canary-leaks-1, or sk-canary-leaks-2\n").unwrap();
+        log.write_all(b"the conversation's password is sk-canary-leaks-1, or sk-canary-leaks-2\n").unwrap();
         log.write_all(b"nothing here: sk-canary-leaks\n").unwrap();
-        assert_eq!(lines, b"the password is ***, or ***\nnothing here: sk-canary-leaks\n");
+        assert_eq!(lines, b"the conversation's password is ***, or ***\nnothing here: sk-canary-leaks\n");
         assert_eq!(found() - before, 2);
         assert_eq!(without_secrets("中文 sk-canary-leaks-1 中文".as_bytes()), Some("中文 *** 中文".into()));
         assert_eq!(without_secrets(b"\xff\xfe"), None);
