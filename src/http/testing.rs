@@ -84,18 +84,20 @@ impl Gateway {
 
     /// Writes a message in `state` with one reply part in `part`, as the path would have left it. Answers its id.
     pub async fn put_message(&self, state: &'static str, part: &'static str) -> i64 {
+        // Not long ago, or retention takes it away.
+        let now = self.state.store.now();
         let writing = self.state.store.write(move |conn| {
             conn.execute(
                 "INSERT INTO inbox (platform, external_id, conversation, queue, chat, kind, sender, text, parts, reply_route,
                                     sent_at, received_at, state)
-                 VALUES ('web', hex(randomblob(8)), 'c', 'c', 'private', 'message', 's', 'the content', '[]', 'null', 0, 0, ?1)",
-                [state],
+                 VALUES ('web', hex(randomblob(8)), 'c', 'c', 'private', 'message', 's', 'the content', '[]', 'null', ?2, ?2, ?1)",
+                (state, now),
             )?;
             let id = conn.last_insert_rowid();
             conn.execute(
                 "INSERT INTO outbox (message, part, platform, conversation, reply_route, text, state, created_at)
-                 VALUES (?1, 0, 'web', 'c', 'null', 'the answer', ?2, 0)",
-                (id, part),
+                 VALUES (?1, 0, 'web', 'c', 'null', 'the answer', ?2, ?3)",
+                (id, part, now),
             )?;
             Ok(id)
         });

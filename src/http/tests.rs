@@ -247,10 +247,10 @@ async fn lists_show_no_content_and_one_message_shows_all() {
     }
     let whole = get(format!("/api/v1/messages/{}", ids[1])).await;
     assert_eq!((&whole["text"], &whole["replies"][0]["text"]), (&json!("the content"), &json!("the answer")));
-    assert_eq!(
-        (&whole["received_at"], &whole["replies"][0]["state"]),
-        (&json!("1970-01-01T00:00:00.000Z"), &json!("unknown"))
-    );
+    assert_eq!(whole["replies"][0]["state"], "unknown");
+    let received = whole["received_at"].as_str().unwrap();
+    let is_time = received.len() == "1970-01-01T00:00:00.000Z".len() && received.ends_with('Z');
+    assert!(is_time && received.parse::<jiff::Timestamp>().is_ok(), "{received}");
     let retry = gateway.request("POST", &format!("/api/v1/messages/{}/retry", ids[1])).bearer_auth(OPERATOR);
     assert_eq!(retry.send().await.unwrap().json::<Value>().await.unwrap()["retried"], "replies");
     gateway.stop().await;
