@@ -6,7 +6,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// What stands in the place of a secret.
-pub(super) const MASK: &str = "***";
+pub const MASK: &str = "***";
 /// What is shown for a text that cannot be read: which of its bytes are secret is unknown.
 const UNREADABLE: &str = "# this text is not valid TOML; it is not shown because its secrets cannot be found\n";
 

@@ -27,7 +27,7 @@ mod words;
 
 pub use entries::{Access, Assistant, Enabled, Knowledge, Platform, Provider, ReplyFormat, Route, RouteMatch};
 pub use load::{Env, Loaded, ReadFile, Source, environment, load, read_secret_file};
-pub use mask::masked_text;
+pub use mask::{MASK, masked_text};
 pub use problem::{Problem, report};
 pub use secret::Secret;
 use serde::Deserialize;

@@ -1,8 +1,8 @@
 //! The last look at what leaves the process: a secret of the configuration in a log line or an answer is taken out, and
 //! counted. Types keep secrets out before it comes to that; what is found here is a bug, or text that somebody wrote.
 
-use crate::config::Secret;
-use aho_corasick::AhoCorasick;
+use crate::config::{MASK, Secret};
+use aho_corasick::{AhoCorasick, MatchKind};
 use arc_swap::ArcSwapOption;
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -11,7 +11,6 @@ use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 /// Shorter secrets are not looked for, nor those of small letters alone: they may be words.
 const SHORTEST: usize = 12;
-const MASK: &str = "***";
 
 /// Every secret that this process has been told of; one that was replaced is still one.
 static KNOWN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
@@ -22,7 +21,8 @@ static FOUND: AtomicU64 = AtomicU64::new(0);
 pub fn watch<'a>(secrets: impl IntoIterator<Item = &'a Secret>) {
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     known.extend(secrets.into_iter().map(Secret::expose).filter(|secret| !may_be_a_word(secret)).map(str::to_owned));
-    match AhoCorasick::new(known.iter()) {
+    // The longest: of a secret that begins with another one, nothing may stay.
+    match AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(known.iter()) {
         Ok(finder) => FINDER.store(Some(Arc::new(finder))),
         Err(error) => tracing::warn!(%error, "secrets are not looked for in what leaves"),
     }
@@ -84,6 +84,8 @@ mod tests {
         assert_eq!(lines, b"the conversation's password is ***, or ***\nnothing here: sk-canary-leaks\n");
         assert_eq!(found() - before, 2);
         assert_eq!(without_secrets("中文 sk-canary-leaks-1 中文".as_bytes()), Some("中文 *** 中文".into()));
+        watch(&[Secret::new("sk-canary-leaks-1-and-more")]);
+        assert_eq!(without_secrets(b"sk-canary-leaks-1-and-more"), Some("***".into()));
         assert_eq!(without_secrets(b"\xff\xfe"), None);
     }
 }
